@@ -1,0 +1,1 @@
+"""What a storage system implements: the contract (`backends.api`), its helpers, and shardgate's own plugins."""
