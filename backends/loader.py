@@ -93,7 +93,9 @@ def _checked(specification: str, plugin: object) -> type[Backend]:
     major, minor = plugin.contract
     if major != CONTRACT_VERSION[0] or minor > CONTRACT_VERSION[1]:
         ours = f"{CONTRACT_VERSION[0]}.{CONTRACT_VERSION[1]}"
-X
+        raise ConfigurationError(
+            f"backend: {specification!r} is built for contract {major}.{minor}, this gateway speaks {ours}"
+        )
     return plugin
 
 
