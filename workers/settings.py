@@ -1,0 +1,413 @@
+"""The gateway's settings: one documented table, read from a TOML file, the environment and the command line.
+
+`OPTIONS` is the table. `Settings`, the command line's flags, `docs/settings.md` and `shardgate config` are all
+made from it or checked against it, so that no setting exists in one place only. A later source wins:
+default < TOML file < environment < command line.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from workers.settings_kinds import (
+    BackendName,
+    FilePath,
+    HostName,
+    Kind,
+    Names,
+    RedisUrl,
+    Seconds,
+    Secret,
+    Switch,
+    Text,
+    Whole,
+)
+
+ENVIRONMENT_PREFIX: Final = "SHARDGATE_"
+ROOT_CREDENTIALS_FILE: Final = "root-credentials.json"
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The text is one line that names the setting and where its value came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table: everything that is known about a setting."""
+
+    name: str
+    kind: Kind
+    help: str
+    default: Any = None
+    default_text: str = ""
+    """How the manual states a default that is computed at start."""
+    section: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable's name."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The command line's flag; empty for secrets, since everybody on a host can read a command line."""
+        if self.secret:
+            return ""
+        return (
+            "DIR" if self.name == "directory" else "--" + self.name.rstrip("s" * self.kind.repeated).replace("_", "-")
+        )
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must not be shown."""
+        return isinstance(self.kind, Secret)
+
+
+def _section(title: str, *options: Option) -> tuple[Option, ...]:
+    return tuple(Option(row.name, row.kind, row.help, row.default, row.default_text, section=title) for row in options)
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    *_section(
+        "Storage",
+        Option(
+            "directory",
+            FilePath(),
+            "Directory that the posix backend serves: each directory in it is a bucket. Required by that backend.",
+        ),
+        Option(
+            "backend",
+            BackendName(),
+            "Storage plugin: a registered name, `module:Class`, or the path of a Python file.",
+            "posix",
+        ),
+        Option("backend_config", FilePath(), "TOML file with the plugin's own options."),
+        Option(
+            "state_dir",
+            FilePath(),
+            "Where the gateway keeps its own state: the embedded Redis, the generated root credentials and key, lock "
+            "files. One running gateway per state directory. Keep it private and back it up with the data.",
+            default_text="`DIR/.shardgate/state`; `./shardgate-state` without DIR",
+        ),
+        Option(
+            "durability",
+            Text(choices=("commit", "relaxed")),
+            "`commit` answers a write when it would survive a power cut; `relaxed` leaves the moment to the kernel.",
+            "commit",
+        ),
+        Option("read_only", Switch(), "Refuse every operation that changes something.", False),
+    ),
+    *_section(
+        "Front",
+        Option("host", HostName(), "Address to listen on; `0.0.0.0` or `::` for all.", "127.0.0.1"),
+        Option("port", Whole(1, 65535), "TCP port to listen on.", 9000),
+        Option(
+            "listen_socket",
+            FilePath(),
+            "Listen on this unix socket instead of host and port, for a proxy on the same host.",
+        ),
+        Option("region", Text(pattern=r"[a-z0-9-]{1,64}"), "Region that signatures are checked against.", "us-east-1"),
+        Option(
+            "virtual_host_domains",
+            Names(HostName()),
+            "Domains under which `BUCKET.DOMAIN` addresses a bucket. Bucket names in the path always work.",
+            (),
+        ),
+    ),
+    *_section(
+        "Processes",
+        Option("workers", Whole(1, 1024), "Worker processes.", default_text="the CPUs that this process may use"),
+        Option(
+            "redis_url",
+            RedisUrl(),
+            "Redis that the workers share: `redis://`, `rediss://` or `unix://`. Empty: start one on a unix socket.",
+            "",
+        ),
+        Option(
+            "worker_connections",
+            Whole(1, 1_000_000),
+            "Client connections that one worker holds at a time.",
+            4000,
+        ),
+        Option("backlog", Whole(1, 65535), "Connections that wait in the kernel until a worker accepts them.", 2048),
+        Option(
+            "graceful_timeout",
+            Seconds(1, 86400),
+            "Seconds that transfers in flight get to finish on stop and reload.",
+            300.0,
+        ),
+        Option(
+            "worker_timeout",
+            Seconds(5, 3600),
+            "Seconds of silence after which a worker counts as hung and is replaced.",
+            60.0,
+        ),
+    ),
+    *_section(
+        "Limits",
+        Option("head_timeout", Seconds(1, 3600), "Seconds within which a request's head has to be complete.", 30.0),
+        Option("body_timeout", Seconds(1, 3600), "Seconds of silence after which a request's body is given up.", 60.0),
+        Option(
+            "keepalive",
+            Seconds(1, 3600),
+            "Seconds that an idle connection is kept. Must exceed the idle time of a proxy in front.",
+            75.0,
+        ),
+        Option(
+            "max_header_bytes",
+            Whole(4096, 1_048_576),
+            "Size limit of a request's head: request line and all headers.",
+            32768,
+        ),
+    ),
+    *_section(
+        "Root account",
+        Option(
+            "access_key",
+            Text(pattern=r"[A-Za-z0-9._-]{3,128}"),
+            "Access key of the root account. Generated at the first start when neither this nor the secret is set.",
+            "",
+            default_text="generated, kept in `state_dir/root-credentials.json`",
+        ),
+        Option(
+            "secret_key",
+            Secret(8, 128),
+            "Secret key of the root account.",
+            "",
+            default_text="generated, kept in `state_dir/root-credentials.json`",
+        ),
+        Option(
+            "master_key",
+            Secret(32, 128),
+            "Key that seals stored secrets, 32 characters at least. All hosts of a fleet need the same one.",
+            "",
+            default_text="generated, kept in `state_dir/master-key`",
+        ),
+    ),
+    *_section(
+        "Telemetry",
+        Option(
+            "log_level",
+            Text(choices=("debug", "info", "warning", "error")),
+            "How much the gateway tells on standard error.",
+            "info",
+        ),
+        Option("access_log", FilePath(dash=True), "File for one line per request; `-` for standard output.", None),
+        Option("statsd_host", HostName(), "Host that metrics are sent to by UDP. Empty: none are sent.", ""),
+        Option("statsd_port", Whole(1, 65535), "UDP port of the statsd server.", 8125),
+        Option(
+            "statsd_prefix", Text(pattern=r"[A-Za-z0-9_.-]{0,64}"), "First part of every metric's name.", "shardgate"
+        ),
+    ),
+)
+
+OPTION_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({option.name: option for option in OPTIONS})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The effective settings. Paths are absolute, times are seconds, sizes are bytes."""
+
+    state_dir: Path
+    workers: int
+    directory: Path | None = None
+    backend: str = "posix"
+    backend_config: Path | None = None
+    durability: str = "commit"
+    read_only: bool = False
+    host: str = "127.0.0.1"
+    port: int = 9000
+    listen_socket: Path | None = None
+    region: str = "us-east-1"
+    virtual_host_domains: tuple[str, ...] = ()
+    redis_url: str = field(default="", repr=False)
+    worker_connections: int = 4000
+    backlog: int = 2048
+    graceful_timeout: float = 300.0
+    worker_timeout: float = 60.0
+    head_timeout: float = 30.0
+    body_timeout: float = 60.0
+    keepalive: float = 75.0
+    max_header_bytes: int = 32768
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    master_key: str = field(default="", repr=False)
+    log_level: str = "info"
+    access_log: str | None = None
+    statsd_host: str = ""
+    statsd_port: int = 8125
+    statsd_prefix: str = "shardgate"
+    config_file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where each value came from, in words for people: `default`, `--port`, `SHARDGATE_PORT`, `port in FILE`."""
+
+    @property
+    def bind(self) -> str:
+        """The address in gunicorn's notation: `host:port`, `[v6]:port` or `unix:/path`."""
+        if self.listen_socket is not None:
+            return f"unix:{self.listen_socket}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that a client on this host uses."""
+        if self.listen_socket is not None:
+            return f"http+unix://{self.listen_socket}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def as_environment(self, *, only_from: Callable[[str], bool] = lambda origin: True) -> dict[str, str]:
+        """Environment variables that give another process these settings; secrets are left out.
+
+        `only_from` chooses by origin: a supervisor hands on what it was told on the command line or computed,
+        while its children read the environment and the file themselves, and so see changes of the file.
+        """
+        found = {
+            option.variable: option.kind.show(getattr(self, option.name))
+            for option in OPTIONS
+            if not option.secret and getattr(self, option.name) is not None and only_from(self.origins[option.name])
+        }
+        if self.config_file is not None:
+            found[ENVIRONMENT_PREFIX + "CONFIG"] = str(self.config_file)
+        return found
+
+
+def load_settings(
+    cli: Mapping[str, Any],
+    environ: Mapping[str, str],
+    config_file: str | Path | None = None,
+    *,
+    base: Path | None = None,
+) -> Settings:
+    """Read all sources. Relative paths count from `base` (the current directory), those in the file from the file.
+
+    `cli` maps option names to what the command line gave; None means not given. Without `config_file` the
+    variable SHARDGATE_CONFIG may name one. Raises SettingsError.
+    """
+    here = base or Path.cwd()
+    path = _config_path(config_file, environ, here)
+    document = _read_document(path) if path else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for option in OPTIONS:
+        given = cli.get(option.name)
+        variable, text = _from_environment(option, environ)
+        if given is not None and given != ():
+            raw, origin, root = given, option.flag, here
+        elif text is not None:
+            raw, origin, root = text, variable, here
+        elif path is not None and option.name in document:
+            raw, origin, root = document[option.name], f"{option.name} in {path}", path.parent
+        else:
+            values[option.name], origins[option.name] = option.default, "default"
+            continue
+        try:
+            values[option.name] = option.kind.parse(raw, root)
+        except ValueError as error:
+            raise SettingsError(f"{option.name} ({origin}): {error}") from None
+        origins[option.name] = origin
+    _complete(values, origins, here)
+    return Settings(**values, config_file=path, origins=MappingProxyType(origins))
+
+
+def load_worker_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a process that has no command line of ours: a worker, or gunicorn started directly.
+
+    The generated root credentials are taken from the state directory when nothing else names any.
+    """
+    settings = load_settings({}, os.environ if environ is None else environ)
+    if settings.access_key:
+        return settings
+    path = settings.state_dir / ROOT_CREDENTIALS_FILE
+    pair = read_root_credentials(path)
+    if pair is None:
+        return settings
+    values = {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
+    values["access_key"], values["secret_key"] = pair
+    values["origins"] = MappingProxyType({**settings.origins, "access_key": str(path), "secret_key": str(path)})
+    return Settings(**values)
+
+
+def read_root_credentials(path: Path) -> tuple[str, str] | None:
+    """Access key and secret key that an earlier start generated, or None when there is no such file."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["access_key"]), str(document["secret_key"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"root credentials cannot be read from {path}: {type(error).__name__}: {error}") from None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """One line for each SHARDGATE_ variable that is no setting: most are misspelt."""
+    known = {option.variable for option in OPTIONS}
+    known |= {option.variable + "_FILE" for option in OPTIONS if option.secret} | {ENVIRONMENT_PREFIX + "CONFIG"}
+    lines = []
+    for name in sorted(environ):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in known or _is_kubernetes(name):
+            continue
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        lines.append(f"{name} is not a setting{hint}; ignored")
+    return lines
+
+
+def _is_kubernetes(name: str) -> bool:
+    """Kubernetes describes a service named `shardgate` in variables such as SHARDGATE_SERVICE_HOST."""
+    rest = name.removeprefix(ENVIRONMENT_PREFIX)
+    return rest.startswith(("SERVICE_", "PORT_"))
+
+
+def _from_environment(option: Option, environ: Mapping[str, str]) -> tuple[str, str | None]:
+    variable = option.variable
+    text = environ.get(variable)
+    if option.name == "port" and text is not None and text.startswith(("tcp://", "udp://")):
+        return variable, None  # set by Kubernetes for a service of this name, not by a person
+    if option.secret and text is None and (file := environ.get(variable + "_FILE")):
+        variable += "_FILE"
+        try:
+            return variable, Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{option.name} ({variable}): cannot read {file}: {_reason(error)}") from None
+    return variable, text
+
+
+def _config_path(config_file: str | Path | None, environ: Mapping[str, str], base: Path) -> Path | None:
+    named = config_file or environ.get(ENVIRONMENT_PREFIX + "CONFIG") or None
+    return None if named is None else Path(os.path.normpath(base / Path(named).expanduser()))
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"config: cannot read {path}: {_reason(error)}") from None
+    for name in document:
+        if name not in OPTION_BY_NAME:
+            near = difflib.get_close_matches(name, OPTION_BY_NAME, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise SettingsError(f"{name} in {path} is not a setting{hint}")
+    return document
+
+
+def _complete(values: dict[str, Any], origins: Mapping[str, str], here: Path) -> None:
+    """Fill in what depends on other values or on the machine, and check what concerns several settings."""
+    if values["workers"] is None:
+        values["workers"] = len(os.sched_getaffinity(0))
+    if values["state_dir"] is None:
+        directory = values["directory"]
+        values["state_dir"] = directory / ".shardgate" / "state" if directory else here / "shardgate-state"
+    for one, other in (("access_key", "secret_key"), ("secret_key", "access_key")):
+        if values[one] and not values[other]:
+            raise SettingsError(f"{other} is not set, but {one} is ({origins[one]}): give both or none")
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
