@@ -8,7 +8,8 @@ as an internal error).
 Conventions, everywhere in this module: keys are `str` of 1 to 1024 bytes of UTF-8, never empty; `str` comparison is the
 listing order of S3 (code points order like UTF-8 bytes); times are `int` nanoseconds since the epoch; sizes and
 offsets are bytes; ETags carry no quotes. A plugin is opened once in every worker process, after the fork, and called
-from many greenlets at a time: calls which may block for long go through `backends.offload`.
+from many greenlets at a time: calls which may block for long go through `backends.offload`. Tools and tests, which do
+not patch the standard library with gevent, call it from threads instead.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         versioning: `put_object`, `delete_object` and the readers understand versions.
         parts_at_offset: a part of a multipart upload can be written to its final place.
         enforces_permissions: the storage system checks `Caller` itself.
+        persistent: what is stored outlives the process and is the same for every worker. False for a store in the
+            worker's own memory, which only makes sense with one worker.
     """
 
     atomic_preconditions: bool = False
@@ -145,6 +148,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     versioning: bool = False
     parts_at_offset: bool = False
     enforces_permissions: bool = False
+    persistent: bool = True
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +161,8 @@ class Precondition(msgspec.Struct, frozen=True, kw_only=True):
         if_none_match: ETags of which it must have none; `("*",)` asks that it does not exist.
         if_modified_second: the second (since the epoch) that its modification time must fall in.
         if_size: the size it must have.
-        guard: a further check that is given the current record and raises what refuses the change (object locks).
+        guard: a further check that is given the current record and raises what refuses the change (object locks). It
+            only computes; it may be called from any thread, and more than once.
     """
 
     if_match: tuple[str, ...] | None = None
@@ -208,7 +213,9 @@ class Source(Protocol):
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; b"" at the end, and only after the body was verified.
 
-        Whatever it raises ends the put: let it pass, and leave nothing visible.
+        Whatever it raises ends the put: let it pass, and leave nothing visible. A body comes from a socket of the
+        calling greenlet's loop, so `read` and `record` are called there and never through `backends.offload`; and no
+        lock is held meanwhile, because a body may take hours.
         """
 
     def record(self) -> ObjectRecord:
@@ -286,8 +293,8 @@ class Backend(ABC):
     """A storage system behind the gateway.
 
     The abstract methods are required. Everything else has a default made of those, to be overridden by what the
-    storage does better. The constructor only checks its configuration (raising `ConfigurationError`); connections
-    belong into `open`.
+    storage does better. The constructor only checks its configuration, raising `ConfigurationError` for an option that
+    is unknown or wrong; connections belong into `open`.
     """
 
     name: ClassVar[str] = ""
@@ -346,13 +353,20 @@ class Backend(ABC):
         """Store an object: read `source` to its end, ask it for the record, then publish data and record as one.
 
         Readers see the old object or the new one, never a mix. When this returns, the object is durable. The
-        precondition is checked at publication; failing, nothing has changed. Returns the record as stored: a storage
-        may set `modified` and, on versioned buckets, sets `version_id`.
+        precondition is checked at publication; failing, nothing has changed. A source that gives fewer or more bytes
+        than its announced length is refused with `ValueError`, and nothing has changed. Returns the record as stored:
+        a storage may set `modified` and, on versioned buckets, sets `version_id`.
+
+        Raises `NoSuchBucket`, also when the bucket goes away meanwhile, what the precondition raises, and
+        `NotSupported` for any `versioning` but OFF where the capability is missing.
         """
 
     @abstractmethod
     def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> OpenObject:
-        """Open an object or one version of it. Raises `NoSuchBucket`, `NoSuchObject`, `NoSuchVersion`."""
+        """Open an object or one version of it. Raises `NoSuchBucket`, `NoSuchObject`, `NoSuchVersion`.
+
+        Without the versioning capability `NULL_VERSION` names the object itself, and there are no other versions.
+        """
 
     @abstractmethod
     def head_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> ObjectRecord:
@@ -368,7 +382,10 @@ class Backend(ABC):
         precondition: Precondition = ALWAYS,
         versioning: Versioning = Versioning.OFF,
     ) -> DeleteOutcome:
-        """Remove an object, durably. A missing object is no error (unless the precondition makes it one)."""
+        """Remove an object, durably. A missing object or version is no error (unless the precondition makes it one).
+
+        Raises `NoSuchBucket`, what the precondition raises, and `NotSupported` as `put_object` does.
+        """
 
     @abstractmethod
     def scan(self, caller: Caller, bucket: str, prefix: str, after: str) -> Iterator[ObjectEntry]:
@@ -446,7 +463,7 @@ class Backend(ABC):
         """Write a document durably and atomically; returns its revision.
 
         `expected` is the revision it must have now, None when it must not exist, `ANY_REVISION` when it does not
-        matter. Raises `DocumentChanged`, `NoSuchBucket`. Names are of lower-case letters, digits, '-', '_', '.' and
+        matter. A revision never comes back, not even with the same data or after a deletion. Raises `DocumentChanged`, `NoSuchBucket`. Names are of lower-case letters, digits, '-', '_', '.' and
         '/', begin with a letter, and have at most 200 characters.
         """
 

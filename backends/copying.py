@@ -37,6 +37,16 @@ def stored_size(record: ObjectRecord) -> int:
     return record.encryption.stored_size if record.encryption else record.size
 
 
+def _still(before: ObjectRecord) -> Precondition:
+    """The condition that the current object is the one of that record: an ETag would not tell a changed record."""
+
+    def unchanged(current: ObjectRecord | None) -> None:
+        if current != before:
+            raise PreconditionFailed("If-Match")
+
+    return Precondition(guard=unchanged)
+
+
 def rewrite_record(
     backend: Backend,
     caller: Caller,
@@ -50,13 +60,7 @@ def rewrite_record(
         opened = backend.get_object(caller, bucket, key, version_id)
         try:
             before = opened.record
-
-            def unchanged(current: ObjectRecord | None, before: ObjectRecord = before) -> None:
-                if current != before:
-                    raise PreconditionFailed("If-Match")
-
-            guard = Precondition(guard=unchanged)
-            return backend.put_object(caller, bucket, key, CopySource(opened, change(before)), guard)
+            return backend.put_object(caller, bucket, key, CopySource(opened, change(before)), _still(before))
         except PreconditionFailed:
             if attempt == ATTEMPTS - 1:
                 raise
@@ -74,16 +78,19 @@ def rename_by_copy(
     source_precondition: Precondition,
     target_precondition: Precondition,
 ) -> ObjectRecord:
-    """Copy, then delete what was copied, if it is still that."""
+    """Copy, then delete what was copied, if it is still that. An object renamed to its own key stays as it is."""
     opened = backend.get_object(caller, bucket, source)
     try:
         before = opened.record
         source_precondition.check(before)
+        if source == target:
+            target_precondition.check(before)
+            return before
         after = backend.copy_object(caller, opened, bucket, target, before, target_precondition)
     finally:
         opened.close()
     try:
-        backend.delete_object(caller, bucket, source, precondition=Precondition(if_match=(before.etag,)))
+        backend.delete_object(caller, bucket, source, precondition=_still(before))
     except (NoSuchObject, PreconditionFailed):
         # Somebody else deleted or replaced the source meanwhile; what this call renamed is in its new place.
         pass
