@@ -463,8 +463,9 @@ class Backend(ABC):
         """Write a document durably and atomically; returns its revision.
 
         `expected` is the revision it must have now, None when it must not exist, `ANY_REVISION` when it does not
-        matter. A revision never comes back, not even with the same data or after a deletion. Raises `DocumentChanged`, `NoSuchBucket`. Names are of lower-case letters, digits, '-', '_', '.' and
-        '/', begin with a letter, and have at most 200 characters.
+        matter. A revision never comes back, not even with the same data or after a deletion. Raises
+        `DocumentChanged`, `NoSuchBucket`. Names are of lower-case letters, digits, '-', '_', '.' and '/', begin with a
+        letter, and have at most 200 characters.
         """
 
     @abstractmethod
