@@ -119,6 +119,10 @@ ERROR_CODES: Final[dict[str, tuple[int, str]]] = {
     ),
     "InvalidPrefix": (400, "The prefix you specified is not valid."),
     "InvalidRange": (416, "The requested range is not satisfiable"),
+    "InvalidRedirectLocation": (
+        400,
+        "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+    ),
     "InvalidRegion": (403, "The specified region is not valid."),
     "InvalidRequest": (400, "Invalid Request"),
     "InvalidRetentionPeriod": (400, "The retention period you specified is not valid."),

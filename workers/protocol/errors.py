@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 from workers.protocol.error_codes import ERROR_CODES
 from workers.protocol.xmltext import escape_replacing
@@ -28,8 +28,8 @@ class S3Error(Exception):
     """A refusal that the client sees.
 
     `code` is a key of CATALOGUE (another one is a programming error: KeyError); `message` replaces the catalogue's;
-    `elements` are the extra elements of the document in their order (`BucketName="b"`, `**{"X-Amz-Expires": "60"}`);
-    `headers` go out with the response.
+    `elements` are the extra elements of the document in their order (`BucketName="b"`; `add` takes a name that is no
+    identifier); `headers` go out with the response.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class S3Error(Exception):
         self.elements = elements
         self.headers = _NO_HEADERS if headers is None else headers
         super().__init__(code, self.message)
+
+    def add(self, name: str, value: str) -> Self:
+        """Append an element whose name Python cannot write as a keyword, such as `X-Amz-Expires`; returns self."""
+        self.elements[name] = value
+        return self
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
