@@ -10,7 +10,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -31,6 +31,7 @@ from workers.settings_kinds import (
 
 ENVIRONMENT_PREFIX: Final = "SHARDGATE_"
 ROOT_CREDENTIALS_FILE: Final = "root-credentials.json"
+MASTER_KEY_FILE: Final = "master-key"
 
 
 class SettingsError(Exception):
@@ -122,7 +123,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     *_section(
         "Processes",
-        Option("workers", Whole(1, 1024), "Worker processes.", default_text="the CPUs that this process may use"),
+        Option(
+            "workers",
+            Whole(1, 1024),
+            "Worker processes.",
+            default_text="the CPUs that this process may use; 1 with the memory backend",
+        ),
         Option(
             "redis_url",
             RedisUrl(),
@@ -199,7 +205,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "info",
         ),
         Option("access_log", FilePath(dash=True), "File for one line per request; `-` for standard output.", None),
-        Option("statsd_host", HostName(), "Host that metrics are sent to by UDP. Empty: none are sent.", ""),
+        Option(
+            "statsd_host", HostName(optional=True), "Host that metrics are sent to by UDP. Empty: none are sent.", ""
+        ),
         Option("statsd_port", Whole(1, 65535), "UDP port of the statsd server.", 8125),
         Option(
             "statsd_prefix", Text(pattern=r"[A-Za-z0-9_.-]{0,64}"), "First part of every metric's name.", "shardgate"
@@ -319,19 +327,25 @@ def load_settings(
 def load_worker_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of a process that has no command line of ours: a worker, or gunicorn started directly.
 
-    The generated root credentials are taken from the state directory when nothing else names any.
+    The generated root credentials and master key are taken from the state directory when nothing else names any.
+    Raises SettingsError.
     """
     settings = load_settings({}, os.environ if environ is None else environ)
-    if settings.access_key:
-        return settings
-    path = settings.state_dir / ROOT_CREDENTIALS_FILE
-    pair = read_root_credentials(path)
-    if pair is None:
-        return settings
-    values = {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
-    values["access_key"], values["secret_key"] = pair
-    values["origins"] = MappingProxyType({**settings.origins, "access_key": str(path), "secret_key": str(path)})
-    return Settings(**values)
+    found: dict[str, Any] = {}
+    origins = dict(settings.origins)
+    if not settings.access_key:
+        path = settings.state_dir / ROOT_CREDENTIALS_FILE
+        pair = read_root_credentials(path)
+        if pair is not None:
+            found["access_key"], found["secret_key"] = pair
+            origins["access_key"] = origins["secret_key"] = str(path)
+    if not settings.master_key:
+        path = settings.state_dir / MASTER_KEY_FILE
+        key = read_master_key(path)
+        if key is not None:
+            found["master_key"] = key
+            origins["master_key"] = str(path)
+    return replace(settings, **found, origins=MappingProxyType(origins))
 
 
 def read_root_credentials(path: Path) -> tuple[str, str] | None:
@@ -343,6 +357,16 @@ def read_root_credentials(path: Path) -> tuple[str, str] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"root credentials cannot be read from {path}: {type(error).__name__}: {error}") from None
+
+
+def read_master_key(path: Path) -> str | None:
+    """The master key that an earlier start generated, or None when there is no such file."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"master key cannot be read from {path}: {_reason(error)}") from None
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -367,7 +391,8 @@ def _is_kubernetes(name: str) -> bool:
 
 def _from_environment(option: Option, environ: Mapping[str, str]) -> tuple[str, str | None]:
     variable = option.variable
-    text = environ.get(variable)
+    # An empty variable counts as not set: that is how `-e NAME=` and unset compose variables arrive.
+    text = environ.get(variable) or None
     if option.name == "port" and text is not None and text.startswith(("tcp://", "udp://")):
         return variable, None  # set by Kubernetes for a service of this name, not by a person
     if option.secret and text is None and (file := environ.get(variable + "_FILE")):
@@ -400,7 +425,8 @@ def _read_document(path: Path) -> dict[str, Any]:
 def _complete(values: dict[str, Any], origins: Mapping[str, str], here: Path) -> None:
     """Fill in what depends on other values or on the machine, and check what concerns several settings."""
     if values["workers"] is None:
-        values["workers"] = len(os.sched_getaffinity(0))
+        # Objects of the memory backend live in one process: two workers would show two different stores.
+        values["workers"] = 1 if values["backend"] == "memory" else len(os.sched_getaffinity(0))
     if values["state_dir"] is None:
         directory = values["directory"]
         values["state_dir"] = directory / ".shardgate" / "state" if directory else here / "shardgate-state"

@@ -162,14 +162,15 @@ class FilePath(_Single):
 
 @dataclass(frozen=True, slots=True)
 class BackendName(_Single):
-    """A registered plugin's name, `module:Class`, or the path of a Python file, made absolute."""
+    """A registered plugin's name, `module:Class`, or `FILE.py` or `FILE.py:Class` with the path made absolute."""
 
     hint: ClassVar[str] = "name"
 
     def parse(self, raw: object, base: Path) -> str:
         text = _text(raw)
-        if text.endswith(".py"):
-            return str(_absolute(text, base))
+        file, extension, class_name = text.partition(".py")
+        if extension and re.fullmatch(r"(:[A-Za-z_]\w*)?", class_name):
+            return str(_absolute(file + extension, base)) + class_name
         if not re.fullmatch(r"[A-Za-z_][\w.-]*(:[A-Za-z_]\w*)?", text):
             raise ValueError(f"{text!r} is neither a name, nor module:Class, nor a .py file")
         return text
@@ -177,15 +178,18 @@ class BackendName(_Single):
 
 @dataclass(frozen=True, slots=True)
 class HostName(_Single):
-    """A host name or an IP address, in lower case and without brackets. Empty text unsets."""
+    """A host name or an IP address, in lower case and without brackets. Empty text unsets when `optional`."""
 
+    optional: bool = False
     hint: ClassVar[str] = "host"
 
     def parse(self, raw: object, base: Path) -> str:
         text = _text(raw).strip().lower().rstrip(".")
         if text.startswith("[") and text.endswith("]"):
             text = text[1:-1]
-        if text and not re.fullmatch(r"[0-9a-z_.-]+|[0-9a-f:.]+(%[0-9a-z]+)?", text):
+        if not text and self.optional:
+            return ""
+        if not re.fullmatch(r"[0-9a-z_.-]+|[0-9a-f:.]+(%[0-9a-z]+)?", text):
             raise ValueError(f"{text!r} is not a host name or address")
         return text
 

@@ -1,0 +1,130 @@
+"""The `shardgate` command."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import click
+
+from dispatcher.processes import SupervisionError
+from dispatcher.settings_page import render_page
+from dispatcher.supervisor import Supervisor
+from workers.settings import OPTIONS, Settings, SettingsError, load_settings, unknown_variables
+from workers.settings_kinds import Switch
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+
+
+def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flag of every setting. Values are checked by the table, which knows their origin."""
+    for option in reversed(OPTIONS):
+        if option.secret:
+            continue
+        if option.name == "directory":
+            command = click.argument("directory", metavar="[DIR]", required=False)(command)
+        elif isinstance(option.kind, Switch):
+            flags = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
+            command = click.option(flags, option.name, default=None, help=option.help)(command)
+        else:
+            command = click.option(
+                option.flag, option.name, multiple=option.kind.repeated, default=None, help=option.help
+            )(command)
+    return click.option("--config", "config_file", help="TOML file with settings.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """An S3 gateway for storage systems."""
+
+
+@cli.command()
+@_with_settings
+def serve(config_file: str | None, **given: Any) -> None:
+    """Serve DIR by S3. Every setting can also stand in a TOML file (--config) or in a SHARDGATE_ variable."""
+
+    def read() -> Settings:
+        settings = load_settings(given, os.environ, config_file)
+        if settings.backend == "posix" and settings.directory is None:
+            raise SettingsError("directory is not set: name the directory to serve, as in `shardgate serve DIR`")
+        return settings
+
+    for line in unknown_variables(os.environ):
+        click.echo(f"shardgate: {line}", err=True)
+    raise SystemExit(Supervisor(read(), reload_settings=read).run())
+
+
+@cli.command()
+@_with_settings
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.option("--markdown", is_flag=True, hidden=True, help="Print docs/settings.md.")
+def config(config_file: str | None, as_json: bool, markdown: bool, **given: Any) -> None:
+    """Print the effective settings and where each came from. Secrets are masked."""
+    if markdown:
+        click.echo(render_page(), nl=False)
+        return
+    for line in unknown_variables(os.environ):
+        click.echo(f"shardgate: {line}", err=True)
+    settings = load_settings(given, os.environ, config_file)
+    rows = [(option.name, _shown(settings, option.name), settings.origins[option.name]) for option in OPTIONS]
+    if as_json:
+        document = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        click.echo(json.dumps(document, indent=2))
+        return
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, origin in rows:
+        text = json.dumps(value) if isinstance(value, (list, bool)) else "" if value is None else str(value)
+        click.echo(f"{name:<{width}}  {text:<24}  # {origin}")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"shardgate {installed_version('shardgate')} (Python {platform.python_version()})")
+
+
+def _shown(settings: Settings, name: str) -> Any:
+    """A setting's value fit for JSON, with secrets masked."""
+    value = getattr(settings, name)
+    option = next(option for option in OPTIONS if option.name == name)
+    if option.secret:
+        return "********" if value else ""
+    if name == "redis_url":
+        return _without_password(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def _without_password(url: str) -> str:
+    """A URL whose password, before the host or in the query, is masked."""
+    head, found, query = url.partition("?")
+    scheme, separator, rest = head.partition("://")
+    user, at, place = rest.rpartition("@")
+    if at and ":" in user:
+        user = user.partition(":")[0] + ":********"
+    parameters = [
+        f"{parameter.partition('=')[0]}=********" if parameter.startswith("password=") else parameter
+        for parameter in query.split("&")
+    ]
+    return f"{scheme}{separator}{user}{at}{place}{found}{'&'.join(parameters)}"
+
+
+def main() -> None:
+    """Entry point: expected failures are one line on standard error and an exit status, never a traceback."""
+    try:
+        cli()
+    except SettingsError as error:
+        click.echo(f"shardgate: {error}", err=True)
+        sys.exit(EXIT_SETTINGS)
+    except SupervisionError as error:
+        click.echo(f"shardgate: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What several tests share: running gateways, Redis servers, clients."""

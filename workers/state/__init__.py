@@ -1,0 +1,1 @@
+"""State that workers share through Redis."""
