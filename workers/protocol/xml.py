@@ -140,7 +140,10 @@ class _Builder:
         self._count = 0
 
     def build(self, body: bytes) -> Element:
-        # The encoding given here overrides what the document declares.
+        # The encoding given here overrides what the document declares, but expat still recognizes UTF-16 by its NULs
+        # or its byte order mark.
+        if b"\0" in body:
+            raise S3Error("MalformedXML")
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -149,8 +152,9 @@ class _Builder:
         parser.StartDoctypeDeclHandler = _refuse
         parser.EntityDeclHandler = _refuse
         try:
+            body.decode("utf-8")
             parser.Parse(body, True)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, UnicodeDecodeError) as error:
             raise S3Error("MalformedXML") from error
         assert self._root is not None  # noqa: S101 - expat refuses a document without a root
         return self._root
