@@ -5,6 +5,7 @@ The file works by itself (`gunicorn -c PATH/workers/gunicorn_conf.py`) and throu
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar
@@ -20,6 +21,8 @@ BOOT_REPORT_VARIABLE: Final = "SHARDGATE_BOOT_REPORT"
 """Set by a supervisor: the file in which the first worker that cannot start leaves the reason, one line."""
 
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - gunicorn makes an unlinked file of its own there
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 
 
 def configuration() -> dict[str, Any]:
@@ -60,6 +63,7 @@ def _fixed() -> dict[str, Any]:
         "proc_name": "shardgate",
         # The workers' heartbeat is a file: on a busy disk its update could block.
         "worker_tmp_dir": _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None,
+        "when_ready": when_ready,
         "post_worker_init": post_worker_init,
         "worker_exit": worker_exit,
     }
@@ -70,6 +74,31 @@ def application() -> Callable[..., Any]:
     from workers.app import create_app_from_environment
 
     return _explained(create_app_from_environment)
+
+
+def when_ready(server: Any) -> None:
+    """gunicorn's hook: the master is about to start its first workers.
+
+    A worker inherits the master's signal handlers and replaces them only when it has booted. Until then a stop would
+    be noted in a queue that nobody reads, and the master would wait for that worker until graceful_timeout.
+    """
+    master = os.getpid()
+
+    def before() -> None:
+        if os.getpid() == master:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+    def in_master() -> None:
+        if os.getpid() == master:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def in_worker() -> None:
+        if os.getppid() == master:
+            for number in _STOP_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    os.register_at_fork(before=before, after_in_parent=in_master, after_in_child=in_worker)
 
 
 def post_worker_init(worker: Any) -> None:

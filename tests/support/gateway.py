@@ -5,7 +5,8 @@
         gateway.url("/bucket/key?acl")                          # absolute URL
         gateway.endpoint, gateway.host, gateway.port            # http://127.0.0.1:PORT and its parts
         gateway.access_key, gateway.secret_key, gateway.region  # the root account
-        gateway.directory, gateway.state_dir, gateway.log       # paths; the log is standard error, gateway.output standard output
+        gateway.directory, gateway.state_dir                    # paths
+        gateway.log, gateway.output                             # files with standard error and standard output
         gateway.pid, gateway.master_pid(), gateway.worker_pids(), gateway.redis_pid()
         gateway.kill_worker() -> pid of the worker that was killed with SIGKILL; gateway.signal(signal.SIGHUP)
         gateway.stop() -> exit status; gateway.kill()           # SIGTERM and wait; SIGKILL of the supervisor alone
@@ -17,7 +18,8 @@ Gateway(directory, *options, workers=2, port=None, environ=None, config=None, wa
 
 Fixtures in tests/conftest.py: `gateway` (one for the whole run of a test process: use bucket names of your own),
 `start_gateway` (a function with Gateway's signature but for the directory, which is a fresh one; stopped afterwards),
-`bucket` (a new empty bucket in `gateway`), `s3` (a client of `gateway`), `redis_server` (a RedisServer), `redis_client`.
+`bucket` (the name of a new empty bucket in `gateway`), `s3` (a client of `gateway`), `redis_server` (a RedisServer),
+`redis_client` (a client of it, its database emptied).
 """
 
 import http.client

@@ -2,6 +2,8 @@
 
 import os
 
+from workers.gunicorn_conf import when_ready  # noqa: F401 - a hook, found by its name
+
 worker_class = "gevent"
 wsgi_app = "tests.support.standin_app:application"
 workers = 2
