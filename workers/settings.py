@@ -103,6 +103,18 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "commit",
         ),
         Option("read_only", Switch(), "Refuse every operation that changes something.", False),
+        Option(
+            "janitor_interval",
+            Seconds(1, 86400),
+            "Seconds between two looks for what killed workers left behind in the storage.",
+            300.0,
+        ),
+        Option(
+            "janitor_age",
+            Seconds(0, 604800),
+            "Seconds after which such a leftover is removed. Must exceed the time of the longest single upload.",
+            86400.0,
+        ),
     ),
     *_section(
         "Front",
@@ -229,6 +241,8 @@ class Settings:
     backend_config: Path | None = None
     durability: str = "commit"
     read_only: bool = False
+    janitor_interval: float = 300.0
+    janitor_age: float = 86400.0
     host: str = "127.0.0.1"
     port: int = 9000
     listen_socket: Path | None = None

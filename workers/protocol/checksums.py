@@ -355,6 +355,11 @@ class ExpectedDigests:
             raise S3Error("BadDigest", f"The {algorithm.name} you specified did not match the calculated checksum.")
 
     @property
+    def announced(self) -> bool:
+        """Whether the client sent Content-MD5 or a checksum, or announced one as a trailer."""
+        return self._md5 is not None or self._expected is not None or self._trailer
+
+    @property
     def etag(self) -> str:
         """The MD5 in hexadecimal, without quotes; after `verify`."""
         return self._digests["MD5"].hex()

@@ -10,6 +10,7 @@ from typing import Final
 ERROR_CODES: Final[dict[str, tuple[int, str]]] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
+    "AccessForbidden": (403, "Access Forbidden"),
     "AccessPointAlreadyOwnedByYou": (409, "An access point with an identical name already exists in your account."),
     "AccountProblem": (403, "There is a problem with your account that prevents the operation from completing."),
     "AllAccessDisabled": (403, "All access to this object has been disabled"),

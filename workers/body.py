@@ -1,0 +1,139 @@
+"""The request body, from the wire to the operation: framing, length, digests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from backends.api import ObjectRecord
+from backends.offload import offload
+from workers.protocol.bodies import DigestReader, LengthReader, LimitReader, Reader, read_all
+from workers.protocol.checksums import ExpectedDigests
+from workers.protocol.chunked import is_chunked, open_chunked, parse_decoded_length
+from workers.protocol.errors import S3Error
+from workers.request import Request
+from workers.server.errors import BodyError, error_for_body
+
+
+class _Input(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class WireReader:
+    """wsgi.input, with its errors turned into S3's: a storage plugin must not take them for errors of its own disk."""
+
+    __slots__ = ("_input",)
+
+    def __init__(self, source: _Input) -> None:
+        self._input = source
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes. Raises `S3Error` when the body breaks off or its framing is wrong."""
+        try:
+            return self._input.read(size)
+        except BodyError as error:
+            raise error_for_body(error) or S3Error("ConnectionClosedByRequester") from error
+
+
+class RequestBody:
+    """The decoded body of a request: its length, where announced, and its verified bytes.
+
+    Attributes:
+        length: decoded bytes, None when the client did not announce them.
+        digests: what was announced of the body, and what is computed of it.
+    """
+
+    __slots__ = ("_reader", "digests", "length")
+
+    def __init__(self, reader: DigestReader, length: int | None, digests: ExpectedDigests) -> None:
+        self._reader = reader
+        self.length = length
+        self.digests = digests
+
+    @property
+    def count(self) -> int:
+        """Bytes read so far."""
+        return self._reader.count
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; b"" only after everything that was announced has been verified."""
+        return self._reader.read(size)
+
+    def read_all(self, limit: int) -> bytes:
+        """The whole of a small body. Raises `S3Error` MaxMessageLengthExceeded."""
+        return read_all(self._reader, limit)
+
+
+def open_body(request: Request, limit: int, *, checksum: str | None = None) -> RequestBody:
+    """Decide how a request's body is read; nothing is read yet.
+
+    Args:
+        limit: the most bytes that are taken.
+        checksum: the algorithm to compute when the client announces none.
+
+    Raises `S3Error` MissingContentLength, EntityTooLarge, InvalidRequest, InvalidDigest …, all before the client is
+    asked to send the body.
+    """
+    header = request.header
+    payload_hash = request.authenticated.payload_hash if request.authenticated else header("x-amz-content-sha256")
+    wire_length = _length(header("content-length"))
+    chunked = payload_hash is not None and is_chunked(payload_hash)
+    if chunked:
+        length: int | None = parse_decoded_length(header("x-amz-decoded-content-length"))
+    else:
+        length = wire_length
+        if length is None and header("transfer-encoding") is None:
+            raise S3Error("MissingContentLength")
+    if length is not None and length > limit:
+        raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
+    digests = ExpectedDigests.from_request(header, request.header_names, payload_hash=payload_hash, default=checksum)
+    reader: Reader = WireReader(request.environ["wsgi.input"])
+    if wire_length is not None:
+        reader = LengthReader(reader, wire_length)
+    if chunked:
+        decoder = open_chunked(
+            reader,
+            payload_hash or "",
+            decoded_length=header("x-amz-decoded-content-length"),
+            trailer=header("x-amz-trailer"),
+            authenticated=request.authenticated,
+            offload=offload,
+        )
+        checked = DigestReader(decoder, digests, trailers=lambda: decoder.trailers, offload=offload)
+    else:
+        if length is None:
+            reader = LimitReader(reader, limit)
+        checked = DigestReader(reader, digests, offload=offload)
+    return RequestBody(checked, length, digests)
+
+
+def _length(value: str | None) -> int | None:
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit()) or len(value) > 19:
+        raise S3Error(
+            "InvalidArgument", "Invalid content length", ArgumentName="Content-Length", ArgumentValue=value[:64]
+        )
+    return int(value)
+
+
+class ObjectSource:
+    """A request's body as the source of a put.
+
+    `complete(body)` makes the record, once the body was read and verified.
+    """
+
+    __slots__ = ("_body", "_complete", "length")
+
+    def __init__(self, body: RequestBody, complete: Callable[[RequestBody], ObjectRecord]) -> None:
+        self.length = body.length
+        self._body = body
+        self._complete = complete
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        return self._body.read(size)
+
+    def record(self) -> ObjectRecord:
+        """The object's record, after `read` has given b""."""
+        return self._complete(self._body)

@@ -1,0 +1,131 @@
+"""The life of a worker: opened after the fork, swept now and then, closed at its exit."""
+
+from __future__ import annotations
+
+import logging
+import random
+import tomllib
+from typing import Any, Final
+
+import gevent
+import redis
+
+from backends import offload
+from backends.api import Backend, BackendConfig, BackendError
+from backends.loader import create
+from workers.iam.accounts import RootCredentials
+from workers.services import Services
+from workers.settings import Settings, SettingsError
+from workers.state.redis import UnsupportedRedisUrl, connect
+from workers.telemetry import logs
+from workers.telemetry.recorder import Recorder
+
+logger = logging.getLogger("shardgate.lifecycle")
+
+JANITOR_LOCK: Final = "shardgate:v1:janitor"
+"""Held by the one worker of the fleet that sweeps at the moment; expires by itself."""
+
+
+def open_services(settings: Settings) -> Services:
+    """Open everything that a worker needs. Raises `SettingsError` or `BackendError` with one line."""
+    logs.configure(settings.log_level)
+    offload.configure()
+    if not settings.access_key or not settings.secret_key:
+        raise SettingsError("access_key: the root credentials are not set (SHARDGATE_ACCESS_KEY, SHARDGATE_SECRET_KEY)")
+    backend = open_backend(settings)
+    try:
+        recorder = Recorder.from_settings(settings)
+    except OSError as error:
+        setting = "access_log" if settings.access_log and error.filename else "statsd_host"
+        raise SettingsError(f"{setting}: {error}") from None
+    return Services(
+        settings=settings,
+        backend=backend,
+        credentials=RootCredentials(settings.access_key, settings.secret_key),
+        recorder=recorder,
+        redis=_connect_redis(settings),
+    )
+
+
+def open_backend(settings: Settings) -> Backend:
+    """Load, make and open the storage plugin that the settings name. Raises `SettingsError` or `BackendError`."""
+    config = BackendConfig(
+        directory=str(settings.directory) if settings.directory is not None else None,
+        options=_backend_options(settings),
+        durable=settings.durability == "commit",
+    )
+    backend = create(settings.backend, config)
+    backend.open()
+    return backend
+
+
+def _backend_options(settings: Settings) -> dict[str, Any]:
+    if settings.backend_config is None:
+        return {}
+    try:
+        with settings.backend_config.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"backend_config: {settings.backend_config}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"backend_config: {settings.backend_config}: {error}") from None
+
+
+def _connect_redis(settings: Settings) -> redis.Redis | None:
+    if not settings.redis_url:
+        return None
+    try:
+        return connect(settings.redis_url)
+    except UnsupportedRedisUrl as error:
+        raise SettingsError(f"redis_url: {error}") from None
+
+
+def worker_started(worker: Any) -> None:
+    """gunicorn's post_worker_init: the application is there; begin what runs beside requests."""
+    services: Services = worker.wsgi.services
+    gevent.spawn(sweep_regularly, services)
+
+
+def worker_stopping(worker: Any) -> None:
+    """gunicorn's worker_exit: release everything."""
+    services: Services = worker.wsgi.services
+    services.recorder.close()
+    services.backend.close()
+    if services.redis is not None:
+        services.redis.close()
+
+
+def sweep_regularly(services: Services) -> None:
+    """Remove what killed workers left behind, in one worker of the fleet at a time."""
+    settings = services.settings
+    # Workers that start together do not sweep together.
+    gevent.sleep(random.uniform(0.5, 1.0) * min(5.0, settings.janitor_interval))  # noqa: S311 -- no secret
+    while True:
+        if _may_sweep(services):
+            sweep(services)
+        gevent.sleep(settings.janitor_interval)
+
+
+def sweep(services: Services) -> int:
+    """One sweep; returns what it removed. A storage that fails is logged, and asked again next time."""
+    try:
+        removed = services.backend.sweep(services.settings.janitor_age)
+    except BackendError as error:
+        logger.warning("the janitor's sweep failed: %s: %s", type(error).__name__, error)
+        return 0
+    if removed:
+        logger.info("the janitor removed %d leftovers", removed)
+        if services.recorder.metrics is not None:
+            services.recorder.metrics.count("janitor.removed", removed)
+    return removed
+
+
+def _may_sweep(services: Services) -> bool:
+    """Whether this worker is the one to sweep. Without Redis all of them sweep, which is only wasteful."""
+    if services.redis is None:
+        return True
+    lifetime = max(1, int(services.settings.janitor_interval * 1000 * 0.9))
+    try:
+        return bool(services.redis.set(JANITOR_LOCK, b"1", nx=True, px=lifetime))
+    except redis.RedisError:
+        return True

@@ -1,0 +1,28 @@
+"""ACL, retention and legal hold of an object in a bucket where none can be set."""
+
+from __future__ import annotations
+
+from workers.iam.accounts import ROOT_ACCOUNT_ID
+from workers.operations.bucket_configuration import access_control
+from workers.operations.common import check_owner, version_id
+from workers.protocol.errors import S3Error
+from workers.protocol.xml import document
+from workers.request import Request, Response, xml_response
+from workers.routing import Level, operation
+
+
+@operation("GetObjectAcl", "GET", Level.OBJECT, query="acl", action="s3:GetObjectAcl")
+def get_object_acl(request: Request) -> Response:
+    """The private ACL."""
+    check_owner(request)
+    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    return xml_response(document("AccessControlPolicy", access_control(record.owner or ROOT_ACCOUNT_ID)))
+
+
+@operation("GetObjectRetention", "GET", Level.OBJECT, query="retention", action="s3:GetObjectRetention")
+@operation("GetObjectLegalHold", "GET", Level.OBJECT, query="legal-hold", action="s3:GetObjectLegalHold")
+def get_object_lock(request: Request) -> Response:
+    """What AWS answers where the bucket has no object lock."""
+    check_owner(request)
+    request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")

@@ -1,0 +1,73 @@
+"""An object's record as response headers, and a request's headers as the draft of a record."""
+
+from __future__ import annotations
+
+from backends.api import NULL_VERSION, ObjectRecord
+from workers.operations.refusals import check_object_write
+from workers.protocol.checksums import ALGORITHMS
+from workers.protocol.headers import (
+    DEFAULT_CONTENT_TYPE,
+    DEFAULT_STORAGE_CLASS,
+    content_headers,
+    metadata_headers,
+    response_overrides,
+    storage_class,
+    user_metadata,
+)
+from workers.protocol.names import parse_tagging_header
+from workers.protocol.times import http_date
+from workers.request import Request
+
+
+def object_headers(request: Request, record: ObjectRecord) -> dict[str, str]:
+    """The headers that describe an object in the answer to a GET or HEAD; lengths and checksums come apart."""
+    headers = dict(record.headers)
+    if "content-type" not in headers:
+        headers["content-type"] = DEFAULT_CONTENT_TYPE
+    headers["etag"] = f'"{record.etag}"'
+    headers["last-modified"] = http_date(record.modified)
+    headers["accept-ranges"] = "bytes"
+    if record.metadata:
+        headers.update(metadata_headers(record.metadata))
+    if record.tags:
+        headers["x-amz-tagging-count"] = str(len(record.tags))
+    if record.storage_class != DEFAULT_STORAGE_CLASS:
+        headers["x-amz-storage-class"] = record.storage_class
+    if record.version_id != NULL_VERSION:
+        headers["x-amz-version-id"] = record.version_id
+    if request.query:
+        headers.update(response_overrides(request.query.get, anonymous=request.account is None))
+    return headers
+
+
+def checksum_headers(record: ObjectRecord) -> dict[str, str]:
+    """The stored checksums of an object as headers."""
+    if not record.checksums:
+        return {}
+    headers = {ALGORITHMS[name].header: value for name, value in record.checksums.items()}
+    headers["x-amz-checksum-type"] = record.checksum_type or "FULL_OBJECT"
+    return headers
+
+
+def wants_checksums(request: Request) -> bool:
+    """Whether a read asks for the stored checksums."""
+    mode = request.header("x-amz-checksum-mode")
+    return mode is not None and mode.upper() == "ENABLED"
+
+
+def draft_record(request: Request) -> ObjectRecord:
+    """What a request says of the object that it writes; size, ETag, time and checksums are filled in later.
+
+    Raises `S3Error` for what is malformed, too large, or cannot be had.
+    """
+    check_object_write(request)
+    tagging = request.header("x-amz-tagging")
+    return ObjectRecord(
+        size=0,
+        etag="",
+        headers=content_headers(request.header),
+        metadata=user_metadata(request.headers()),
+        tags=parse_tagging_header(tagging) if tagging else {},
+        storage_class=storage_class(request.header("x-amz-storage-class")),
+        owner=request.caller.account_id,
+    )

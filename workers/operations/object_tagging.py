@@ -1,0 +1,60 @@
+"""GetObjectTagging, PutObjectTagging, DeleteObjectTagging."""
+
+from __future__ import annotations
+
+from backends.api import NULL_VERSION
+from workers.operations.common import check_owner, version_id
+from workers.protocol.documents import SMALL_LIMIT, parse_tagging
+from workers.protocol.names import check_object_tags
+from workers.protocol.xml import document, escape_replacing
+from workers.request import Request, Response, xml_response
+from workers.routing import Level, Xml, operation
+
+
+@operation("GetObjectTagging", "GET", Level.OBJECT, query="tagging", action="s3:GetObjectTagging")
+def get_object_tagging(request: Request) -> Response:
+    """The object's tags; none is an empty set."""
+    check_owner(request)
+    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    return xml_response(
+        document(
+            "Tagging",
+            [("TagSet", [("Tag", [("Key", key), ("Value", value)]) for key, value in record.tags.items()])],
+            escaping=escape_replacing,
+        ),
+        _version_header(record.version_id),
+    )
+
+
+@operation(
+    "PutObjectTagging",
+    "PUT",
+    Level.OBJECT,
+    query="tagging",
+    action="s3:PutObjectTagging",
+    writes=True,
+    body=Xml(parse_tagging, limit=SMALL_LIMIT),
+)
+def put_object_tagging(request: Request) -> Response:
+    """Replace the object's tags."""
+    tags = check_object_tags(request.payload)
+    return Response(200, _version_header(_replace_tags(request, tags)))
+
+
+@operation("DeleteObjectTagging", "DELETE", Level.OBJECT, query="tagging", action="s3:DeleteObjectTagging", writes=True)
+def delete_object_tagging(request: Request) -> Response:
+    """Remove the object's tags."""
+    return Response(204, _version_header(_replace_tags(request, {})))
+
+
+def _replace_tags(request: Request, tags: dict[str, str]) -> str:
+    """Store tags; returns the version that has them now."""
+    check_owner(request)
+    record = request.services.backend.update_object(
+        request.caller, request.bucket, request.key, lambda before: before.replace(tags=tags), version_id(request)
+    )
+    return record.version_id
+
+
+def _version_header(version: str) -> dict[str, str]:
+    return {} if version == NULL_VERSION else {"x-amz-version-id": version}

@@ -1,0 +1,73 @@
+"""What the gateway cannot do yet and a client must be told, instead of ignoring the header that asks for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.protocol.errors import S3Error
+from workers.protocol.headers import canned_acl
+from workers.request import Request
+
+_GRANTS: Final = (
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
+)
+
+# What they grant is what holds anyway: everything belongs to the bucket's owner.
+_HARMLESS_ACLS: Final = frozenset((None, "private", "bucket-owner-full-control"))
+
+_ENCRYPTION: Final = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+)
+
+_LOCKS: Final = (
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+)
+
+
+def refuse_selectors(request: Request, *names: str) -> None:
+    """Raise `S3Error` NotImplemented when the request has one of these headers."""
+    for name in names:
+        if request.header(name) is not None:
+            raise S3Error("NotImplemented", Header=name)
+
+
+def check_bucket_acl(request: Request) -> None:
+    """Raise `S3Error` for a bucket ACL that grants something, as AWS does where ACLs are disabled."""
+    if canned_acl(request.header("x-amz-acl")) not in _HARMLESS_ACLS or _grants(request):
+        raise S3Error(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
+
+
+def check_object_write(request: Request) -> None:
+    """Raise `S3Error` for what a write asks for and cannot have: ACLs, locks, encryption."""
+    if canned_acl(request.header("x-amz-acl")) not in _HARMLESS_ACLS or _grants(request):
+        raise S3Error("AccessControlListNotSupported")
+    for name in _LOCKS:
+        if request.header(name) is not None:
+            raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
+    refuse_selectors(request, *_ENCRYPTION)
+
+
+def check_object_read(request: Request) -> None:
+    """Raise `S3Error` when a read brings a key for an object that is not encrypted."""
+    for name in _ENCRYPTION[1:4]:
+        if request.header(name) is not None:
+            raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
+
+
+def _grants(request: Request) -> bool:
+    return any(request.header(name) is not None for name in _GRANTS)

@@ -1,0 +1,223 @@
+"""The way of a request, each step once.
+
+    locate -> resolve -> authenticate -> authorize -> gate -> decode body -> operation -> encode -> account
+
+Everything before "decode body" happens before the client is told to send its body.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from backends.api import BackendError
+from workers import health
+from workers.addressing import Addressing
+from workers.backend_errors import s3_error
+from workers.body import open_body
+from workers.iam.authorization import authorize
+from workers.protocol.errors import S3Error, render_error
+from workers.protocol.names import check_bucket_name, check_key
+from workers.protocol.sigv4 import authenticate
+from workers.protocol.target import parse_query, split_target
+from workers.request import Request, Response
+from workers.routing import Level, NoBody, Operation, OperationTable, Stream, Xml
+from workers.services import Services
+from workers.telemetry.exchange import Exchange
+
+logger = logging.getLogger("shardgate.pipeline")
+
+UNRESOLVED: Final = "unresolved"
+"""The metric name of requests that were refused before their operation was known."""
+
+
+class Pipeline:
+    """Performs requests: `perform(environ)` answers each, whatever happens.
+
+    Args:
+        new_id: gives each request its id.
+    """
+
+    def __init__(self, services: Services, table: OperationTable, new_id: Callable[[], str]) -> None:
+        self._services = services
+        self._table = table
+        self._new_id = new_id
+        self._addressing = Addressing(services.settings.virtual_host_domains)
+        self._base_headers = {"x-amz-id-2": services.host_id}
+
+    def perform(self, environ: dict[str, Any]) -> Response:
+        """The answer to a request. Never raises: a bug is logged and answered as InternalError."""
+        request = Request(environ, self._new_id(), self._services, self._services.clock() / 1e9)
+        raw_uri: str = environ["RAW_URI"]
+        if raw_uri.startswith(health.PREFIX):
+            return health.answer(raw_uri.partition("?")[0], self._services)
+        code = ""
+        try:
+            response = self._answer(request, raw_uri)
+        except (S3Error, BackendError) as error:
+            refusal = self._refusal(request, error)
+            code = refusal.code
+            response = self._error_response(request, refusal)
+        except Exception:  # the last resort: a bug must not take the worker down, nor show itself to clients
+            code = "InternalError"
+            logger.exception("request failed", extra=_log_fields(request))
+            response = self._error_response(request, S3Error(code))
+        response.headers["x-amz-request-id"] = request.id
+        response.headers.update(self._base_headers)
+        if self._services.recorder.active:
+            self._account(request, response, code)
+        return response
+
+    def _answer(self, request: Request, raw_uri: str) -> Response:
+        operation = self._resolve(request, raw_uri)
+        request.operation = operation
+        if not operation.anonymous:
+            self._authenticate(request)
+            authorize(request.account, operation.action)
+        self._gate(operation)
+        self._decode(request, operation)
+        return operation.handler(request)
+
+    def _resolve(self, request: Request, raw_uri: str) -> Operation:
+        raw_path, raw_query = split_target(raw_uri)
+        request.raw_path = raw_path
+        if raw_query:
+            request.query = parse_query(raw_query)
+        address = self._addressing.locate(raw_path, request.environ.get("HTTP_HOST", ""))
+        request.bucket, request.key = address.bucket, address.key
+        operation = self._table.resolve(request.method, address.level, request.query or None, request.header)
+        if address.level is not Level.SERVICE:
+            check_bucket_name(address.bucket)
+            if address.level is Level.OBJECT:
+                check_key(address.key)
+        return operation
+
+    def _authenticate(self, request: Request) -> None:
+        """Find out who asks; an anonymous request passes, for authorization to decide."""
+        services = self._services
+        authenticated = authenticate(
+            request.method,
+            request.raw_path,
+            request.query,
+            request.header,
+            request.header_names,
+            now=request.now,
+            region=services.settings.region,
+            secret_of=self._secret_of,
+            keys=services.signing_keys,
+        )
+        if authenticated is None:
+            return
+        credential = services.credentials.find(authenticated.access_key)
+        if credential is None:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=authenticated.access_key)
+        if authenticated.session_token:
+            raise S3Error("InvalidToken")
+        request.authenticated = authenticated
+        request.access_key = credential.access_key
+        request.account = credential.account
+        request.caller = credential.caller
+
+    def _secret_of(self, access_key: str) -> str | None:
+        credential = self._services.credentials.find(access_key)
+        return None if credential is None else credential.secret_key
+
+    def _gate(self, operation: Operation) -> None:
+        if operation.writes and self._services.settings.read_only:
+            raise S3Error("AccessDenied", "This gateway is read-only.")
+
+    def _decode(self, request: Request, operation: Operation) -> None:
+        rule = operation.body
+        if isinstance(rule, Stream):
+            request.body = open_body(request, rule.limit, checksum=rule.checksum)
+        elif isinstance(rule, Xml):
+            self._decode_xml(request, rule)
+        else:
+            assert isinstance(rule, NoBody)  # noqa: S101 -- for the type checker
+
+    @staticmethod
+    def _decode_xml(request: Request, rule: Xml) -> None:
+        if request.header("content-length") in (None, "") and request.header("transfer-encoding") is None:
+            if rule.required:
+                raise S3Error("MissingRequestBodyError")
+            data = b""
+        else:
+            body = open_body(request, rule.limit, checksum=None)
+            if rule.digest_required and not body.digests.announced:
+                raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5")
+            data = body.read_all(rule.limit)
+        if not data and rule.required:
+            raise S3Error("MissingRequestBodyError")
+        request.payload = rule.parse(data)
+
+    @staticmethod
+    def _refusal(request: Request, error: S3Error | BackendError) -> S3Error:
+        """The S3 error of a refusal. What says that the storage fails is logged for operators."""
+        if isinstance(error, S3Error):
+            return error
+        mapped = s3_error(error, request.bucket, request.key)
+        if mapped is None or mapped.status >= 500:
+            logger.error(
+                "storage: %s: %s", type(error).__name__, error, extra=_log_fields(request), exc_info=mapped is None
+            )
+        return mapped or S3Error("InternalError")
+
+    def _error_response(self, request: Request, error: S3Error) -> Response:
+        resource = "/" + request.bucket + ("/" + request.key if request.key else "")
+        document = render_error(error, resource=resource, request_id=request.id, host_id=self._services.host_id)
+        headers = {"content-type": "application/xml", **{name.lower(): value for name, value in error.headers.items()}}
+        if error.status == 503:
+            headers.setdefault("retry-after", "5")
+        return Response(error.status, headers, document)
+
+    def _account(self, request: Request, response: Response, code: str) -> None:
+        """Have the request recorded when its last byte is sent."""
+        exchange = request.environ.get("shardgate.exchange")
+        operation = getattr(request, "operation", None)
+        answered = time.monotonic()
+
+        def finished() -> None:
+            now = time.monotonic()
+            started = answered if exchange is None else exchange.started
+            environ = request.environ
+            record = Exchange(
+                time=request.now,
+                request_id=request.id,
+                operation=UNRESOLVED if operation is None else operation.name,
+                method=request.method,
+                path=request.raw_path,
+                bucket=request.bucket,
+                key=request.key,
+                version_id=request.query.get("versionId", ""),
+                status=response.status,
+                error=code,
+                access_key=request.access_key,
+                account="" if request.account is None else request.account.id,
+                remote=environ.get("REMOTE_ADDR", ""),
+                host=environ.get("HTTP_HOST", ""),
+                user_agent=environ.get("HTTP_USER_AGENT", ""),
+                referer=environ.get("HTTP_REFERER", ""),
+                bytes_received=0 if exchange is None else exchange.bytes_received,
+                bytes_sent=len(response.body) if exchange is None else exchange.bytes_sent,
+                first_byte=round(answered - started, 6),
+                total=round(now - started, 6),
+                aborted=exchange is not None and exchange.client_gone,
+            )
+            self._services.recorder.record(record, UNRESOLVED if operation is None else operation.metric)
+
+        if exchange is None:
+            finished()
+        else:
+            exchange.on_finish(finished)
+
+
+def _log_fields(request: Request) -> dict[str, str]:
+    operation = getattr(request, "operation", None)
+    return {
+        "request_id": request.id,
+        "operation": "" if operation is None else operation.name,
+        "bucket": request.bucket,
+        "key": request.key,
+    }

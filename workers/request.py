@@ -1,0 +1,156 @@
+"""A request on its way through the pipeline, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from backends.api import Caller
+from workers.iam.accounts import Account
+from workers.protocol.sigv4 import Authenticated
+from workers.protocol.target import EMPTY_QUERY, Query
+
+if TYPE_CHECKING:
+    from workers.body import RequestBody
+    from workers.routing import Operation
+    from workers.services import Services
+    from workers.streams import ObjectStream
+
+ANONYMOUS = Caller(account_id="", user_name="anonymous")
+
+_KEYS: dict[str, str] = {}
+"""Header name -> WSGI environ key, for the names that our own code asks for (a bounded set)."""
+
+
+def environ_key(name: str) -> str:
+    """The WSGI key of a lower-case header name."""
+    if name in ("content-type", "content-length"):
+        return name.upper().replace("-", "_")
+    return "HTTP_" + name.upper().replace("-", "_")
+
+
+class Request:
+    """One request. Filled step by step by the pipeline; an operation finds everything set.
+
+    Attributes:
+        environ: the WSGI environ.
+        id: the request id that the client and the log see.
+        method, raw_path, query: the request line; `raw_path` is as it was sent.
+        bucket, key: decoded, "" where the operation has none.
+        operation: the row of the table.
+        account: who asks, None for an anonymous caller.
+        caller: on whose behalf storage is asked.
+        payload: the parsed body of an operation that takes XML.
+        body: the reader of an operation that takes object data.
+        now: seconds since the epoch at which the request was taken up.
+    """
+
+    __slots__ = (
+        "access_key",
+        "account",
+        "authenticated",
+        "body",
+        "bucket",
+        "caller",
+        "environ",
+        "id",
+        "key",
+        "method",
+        "now",
+        "operation",
+        "payload",
+        "query",
+        "raw_path",
+        "services",
+    )
+
+    operation: Operation
+    body: RequestBody
+
+    def __init__(self, environ: dict[str, Any], request_id: str, services: Services, now: float) -> None:
+        self.environ = environ
+        self.id = request_id
+        self.services = services
+        self.now = now
+        self.method: str = environ["REQUEST_METHOD"]
+        self.raw_path = "/"
+        self.query: Query = EMPTY_QUERY
+        self.bucket = ""
+        self.key = ""
+        self.access_key = ""
+        self.account: Account | None = None
+        self.caller = ANONYMOUS
+        self.authenticated: Authenticated | None = None
+        self.payload: Any = None
+
+    def header(self, name: str) -> str | None:
+        """A request header by its lower-case name; None when it was not sent."""
+        if "_" in name:
+            return self._underscored().get(name)
+        key = _KEYS.get(name)
+        if key is None:
+            key = environ_key(name)
+            if len(_KEYS) < 1000:
+                _KEYS[name] = key
+        value: str | None = self.environ.get(key)
+        return value
+
+    def headers(self) -> Iterator[tuple[str, str]]:
+        """All request headers with lower-case names."""
+        for key, value in self.environ.items():
+            if key.startswith("HTTP_"):
+                yield _header_name(key), value
+            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+                yield key.replace("_", "-").lower(), value
+        yield from self._underscored().items()
+
+    @property
+    def header_names(self) -> list[str]:
+        """The lower-case names of all request headers but Content-Type and Content-Length."""
+        names = [_header_name(key) for key in self.environ if key.startswith("HTTP_")]
+        names.extend(self._underscored())
+        return names
+
+    def _underscored(self) -> Mapping[str, str]:
+        """Headers with an underscore in their names, which the environ cannot tell from a hyphen."""
+        exchange = self.environ.get("shardgate.exchange")
+        return {} if exchange is None else exchange.underscore_headers
+
+
+_NAMES: dict[str, str] = {}
+"""WSGI environ key -> header name; bounded, since names come from clients."""
+
+
+def _header_name(key: str) -> str:
+    name = _NAMES.get(key)
+    if name is None:
+        name = key[5:].replace("_", "-").lower()
+        if len(_NAMES) < 1000:
+            _NAMES[key] = name
+    return name
+
+
+class Response:
+    """An answer: status, headers, and bytes or a stream.
+
+    `stream` has its length in the Content-Length header, and is closed by the server whatever happens.
+    """
+
+    __slots__ = ("body", "headers", "status", "stream")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        stream: ObjectStream | None = None,
+    ) -> None:
+        self.status = status
+        self.headers: dict[str, str] = dict(headers) if headers else {}
+        self.body = body
+        self.stream = stream
+
+
+def xml_response(document: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """A 200 with an XML document."""
+    return Response(200, {"content-type": "application/xml", **(headers or {})}, document)

@@ -1,0 +1,214 @@
+"""The table of operations, and the resolver: which operation a request asks for.
+
+A row is declared beside the function that performs it, with `@operation(...)`. Everything else derives from the table:
+routing, authorization, the read-only gate, body limits, the names in metrics, logs and events, `docs/compatibility.md`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from workers.protocol.checksums import DEFAULT_ALGORITHM
+from workers.protocol.errors import S3Error
+from workers.protocol.target import Query
+
+if TYPE_CHECKING:
+    from workers.request import Request, Response
+
+Handler = Callable[["Request"], "Response"]
+H = TypeVar("H", bound=Handler)
+
+
+class Level(enum.Enum):
+    """What a request's path names."""
+
+    SERVICE = "service"
+    BUCKET = "bucket"
+    OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class NoBody:
+    """The operation takes no body; one that is sent is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Xml:
+    """The body is an XML document of at most `limit` bytes, parsed by `parse` before the operation is called."""
+
+    parse: Callable[[bytes], Any]
+    limit: int = 1 << 20
+    required: bool = True
+    digest_required: bool = False
+    """Whether Content-MD5 or a checksum must come with it, as S3 asks of DeleteObjects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The body is object data of at most `limit` bytes, read by the operation."""
+
+    limit: int = 5 << 30
+    checksum: str | None = DEFAULT_ALGORITHM
+    """The checksum to compute when the client announces none."""
+
+
+Body = NoBody | Xml | Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table.
+
+    Attributes:
+        name: as the S3 API reference names it.
+        method: HTTP method.
+        level: what the path names.
+        action: the IAM action that a caller needs, "" where S3 asks for none.
+        query: the sub-resource that selects it, "" for the plain operation.
+        header: the request header that selects it.
+        modifiers: further sub-resources that may stand beside it and only modify it (`partNumber` of a GET).
+        selector_value: what `query` must be set to, None for anything (`list-type=2`).
+        writes: whether it changes something: refused in read-only mode.
+        anonymous: whether it is answered without credentials (a browser's preflight request).
+        body: what is done with the request's body.
+        handler: the function that performs it.
+    """
+
+    name: str
+    method: str
+    level: Level
+    action: str
+    handler: Handler
+    query: str = ""
+    header: str = ""
+    modifiers: frozenset[str] = frozenset()
+    selector_value: str | None = None
+    writes: bool = False
+    anonymous: bool = False
+    body: Body = NoBody()
+
+    @property
+    def metric(self) -> str:
+        """The name in statsd, such as "put_object_tagging"."""
+        return "".join("_" + c.lower() if c.isupper() else c for c in self.name).lstrip("_")
+
+
+def operation(name: str, method: str, level: Level, **row: Any) -> Callable[[H], H]:
+    """Declare the decorated function to be an operation; `row` are the other fields of `Operation`.
+
+    Stacked decorators declare several rows for one function.
+    """
+
+    def declare(handler: H) -> H:
+        rows: tuple[Operation, ...] = getattr(handler, "operations", ())
+        declared = Operation(name=name, method=method, level=level, handler=handler, **row)
+        handler.operations = (declared, *rows)  # type: ignore[attr-defined]
+        return handler
+
+    return declare
+
+
+def declared_in(modules: Iterable[ModuleType]) -> Iterator[Operation]:
+    """All rows that are declared in modules, in their order; a module may gather made handlers in `HANDLERS`."""
+    for module in modules:
+        for member in (*vars(module).values(), *getattr(module, "HANDLERS", ())):
+            if getattr(member, "__module__", None) == module.__name__:
+                yield from getattr(member, "operations", ())
+
+
+# Sub-resources of the S3 API, in the query of a request. One that no row names is not implemented here; it must never
+# be taken for the plain operation (a `PUT /b/k?acl` that stores an object named k would destroy it).
+SUBRESOURCES: Final = frozenset(
+    """abac accelerate acl analytics annotation append attributes cors delete encryption intelligent-tiering inventory
+    legal-hold lifecycle list-type location logging metadataAnnotationTable metadataConfiguration
+    metadataInventoryTable metadataJournalTable metadataTable metrics notification object-lock ownershipControls
+    partNumber policy policyStatus publicAccessBlock renameObject replication requestPayment restore retention select
+    session tagging torrent uploadId uploads versioning versions website""".split()
+)
+
+# Parameters that only modify an operation. Others that come with a value are ignored, as S3 does; others without one
+# look like a sub-resource and are refused.
+PARAMETERS: Final = frozenset(
+    """bucket-region continuation-token delimiter encoding-type fetch-owner id key-marker marker max-buckets max-keys
+    max-parts max-uploads part-number-marker prefix select-type start-after upload-id-marker version-id-marker versionId
+    x-id response-cache-control response-content-disposition response-content-encoding response-content-language
+    response-content-type response-expires""".split()
+)
+
+# Request headers that turn a plain operation into something else.
+SELECTING_HEADERS: Final = ("x-amz-copy-source", "x-amz-write-offset-bytes")
+
+METHODS: Final = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"))
+
+
+class OperationTable:
+    """All operations, and the resolver. Immutable once made."""
+
+    def __init__(self, rows: Iterable[Operation]) -> None:
+        self.rows = tuple(rows)
+        self.by_name: Mapping[str, Operation] = MappingProxyType({row.name: row for row in self.rows})
+        self._plain: dict[tuple[str, Level], Operation] = {}
+        self._selected: dict[tuple[str, Level], list[Operation]] = {}
+        for row in self.rows:
+            if row.query or row.header:
+                self._selected.setdefault((row.method, row.level), []).append(row)
+            elif (row.method, row.level) in self._plain:
+                raise ValueError(f"two plain operations for {row.method} {row.level.value}")
+            else:
+                self._plain[row.method, row.level] = row
+
+    def resolve(self, method: str, level: Level, query: Query | None, header: Callable[[str], str | None]) -> Operation:
+        """The operation of a request. Raises `S3Error`: MethodNotAllowed, NotImplemented or InvalidArgument.
+
+        Args:
+            query: the parsed query, None when there is none.
+            header: gives the value of a request header by its lower-case name.
+        """
+        heading = ""
+        if method == "PUT" and level is Level.OBJECT:
+            heading = next((name for name in SELECTING_HEADERS if header(name) is not None), "")
+        plain = self._plain.get((method, level))
+        if plain is not None and (plain.anonymous or not (query or heading)):
+            return plain
+        named = frozenset(_subresources(query)) if query else frozenset()
+        if plain is not None and not heading and named <= plain.modifiers:
+            return plain
+        for row in self._selected.get((method, level), ()):
+            if row.header == heading and _selects(row, named, query):
+                return row
+        raise _refusal(method, level, named, heading)
+
+
+def _subresources(query: Query) -> Iterator[str]:
+    """The names in a query that select an operation, or look as if they did."""
+    for name in query:
+        unknown = name not in PARAMETERS and not name.lower().startswith("x-amz-")
+        if name in SUBRESOURCES or (unknown and query[name] == ""):
+            yield name
+
+
+def _selects(row: Operation, named: frozenset[str], query: Query | None) -> bool:
+    if row.query and row.query not in named:
+        return False
+    if row.selector_value is not None and (query is None or query.get(row.query) != row.selector_value):
+        return False
+    return named <= row.modifiers | {row.query}
+
+
+def _refusal(method: str, level: Level, named: frozenset[str], heading: str) -> S3Error:
+    names = sorted(named)
+    if len(names) > 1 and named <= SUBRESOURCES:
+        return S3Error(
+            "InvalidArgument",
+            f"Conflicting query string parameters: {', '.join(names)}",
+            ArgumentName="ResourceType",
+            ArgumentValue=names[0],
+        )
+    if method in METHODS and (names or heading):
+        selector = names[0] if names else heading
+        return S3Error("NotImplemented", f"{method} with {selector} is not implemented.", Header=selector)
+    return S3Error("MethodNotAllowed", Method=method, ResourceType=level.name)
