@@ -8,7 +8,7 @@ from typing import Final
 
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.errors import S3Error
-from workers.protocol.xml import Element, parse
+from workers.protocol.xml import Element, integer, parse
 
 MAX_DELETED: Final = 1000
 MAX_PARTS: Final = 10_000
@@ -20,7 +20,7 @@ COMPLETE_LIMIT: Final = 4 * 1024 * 1024
 SMALL_LIMIT: Final = 64 * 1024
 """Bytes: tags and bucket settings, which S3 limits to less by their rules."""
 
-_PART_ELEMENTS: Final = ("PartNumber", "ETag", *(algorithm.element for algorithm in ALGORITHMS.values()))
+_PART_ELEMENTS: Final = frozenset({"PartNumber", "ETag", *(algorithm.element for algorithm in ALGORITHMS.values())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,15 @@ def parse_complete_multipart(body: bytes) -> tuple[CompletedPart, ...]:
 
 
 def _completed_part(element: Element) -> CompletedPart:
-    element.allow(*_PART_ELEMENTS)
-    checksums = {}
+    # PERF: one pass, since ten thousand parts are parsed while the event loop waits.
+    texts: dict[str, str] = {}
     for child in element.children:
-        if child.name not in ("PartNumber", "ETag"):
-            name = child.name.removeprefix("Checksum")
-            if name in checksums:
-                raise S3Error("MalformedXML")
-            checksums[name] = child.own_text().strip()
-    return CompletedPart(element.get_integer("PartNumber"), element.get_text("ETag").strip().strip('"'), checksums)
+        if child.name in texts or child.name not in _PART_ELEMENTS:
+            raise S3Error("MalformedXML")
+        texts[child.name] = child.own_text().strip()
+    number, etag = texts.pop("PartNumber", None), texts.pop("ETag", None)
+    if number is None or etag is None:
+        raise S3Error("MalformedXML")
+    return CompletedPart(
+        integer(number), etag.strip('"'), {name.removeprefix("Checksum"): value for name, value in texts.items()}
+    )

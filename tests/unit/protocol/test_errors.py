@@ -16,14 +16,14 @@ from lxml import etree
 from workers.protocol.errors import CATALOGUE, S3Error, render_error
 
 
-def service_model() -> dict[str, Any]:
+def service_model() -> Any:
     path = Path(botocore.__file__).parent / "data/s3/2006-03-01/service-2.json"
     if path.exists():
         return json.loads(path.read_bytes())
     return json.loads(gzip.decompress(path.with_suffix(".json.gz").read_bytes()))
 
 
-def parsed_by_botocore(body: bytes, status: int) -> dict[str, Any]:
+def parsed_by_botocore(body: bytes, status: int) -> Any:
     model = ServiceModel(service_model(), "s3")
     shape = model.operation_model("GetObject").output_shape
     response = {

@@ -36,7 +36,7 @@ XML_TEXT = st.text(
 LIMIT = 1 << 20
 
 
-def parsed_answer(operation: str, body: bytes) -> dict[str, Any]:
+def parsed_answer(operation: str, body: bytes) -> Any:
     path = Path(botocore.__file__).parent / "data/s3/2006-03-01/service-2.json"
     data = path.read_bytes() if path.exists() else gzip.decompress(path.with_suffix(".json.gz").read_bytes())
     shape = ServiceModel(json.loads(data), "s3").operation_model(operation).output_shape
@@ -219,6 +219,12 @@ def test_a_latin_1_declaration_does_not_change_the_encoding() -> None:
 
 def test_a_body_beyond_the_limit_is_refused_before_it_is_parsed() -> None:
     assert refused(b"<A>" + b" " * 100 + b"</A>", limit=100) == "MaxMessageLengthExceeded"
+
+
+def test_content_of_another_type_is_a_programming_error() -> None:
+    for content in (1.5, b"bytes"):
+        with pytest.raises(TypeError):
+            render([("A", content)])
 
 
 def test_helpers_of_an_element() -> None:
