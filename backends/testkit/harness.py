@@ -34,7 +34,7 @@ from backends.api import (
 from backends.testkit.sources import Body, record_of, this_thread
 
 T = TypeVar("T")
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds after which calls that run together are taken to be stuck."""
 
 

@@ -74,9 +74,9 @@ class Body:
 class HookedBody(Body):
     """Calls `hook` once, after the first block was given: what it does happens in the middle of the put."""
 
-    def __init__(self, data: bytes, hook: Callable[[], None], **options: Any) -> None:
+    def __init__(self, data: bytes, hook: Callable[[], object], **options: Any) -> None:
         super().__init__(data, step=max(1, len(data) // 2), **options)
-        self._hook: Callable[[], None] | None = hook
+        self._hook: Callable[[], object] | None = hook
 
     def read(self, size: int, /) -> bytes:
         """The next bytes; the hook runs at the second call."""

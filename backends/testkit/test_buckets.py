@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_a_bucket_that_goes_away_during_a_put_takes_the_put_with_it(box: Box) ->
 def test_of_many_creators_exactly_one_wins(boxes: Boxes) -> None:
     name = boxes.name()
     records = [BucketRecord(name=name, created=number + 1, owner=f"owner{number}") for number in range(8)]
-    outcomes = together([lambda r=record: boxes.backend.create_bucket(boxes.caller, r) for record in records])  # type: ignore[misc]
+    outcomes = together([partial(boxes.backend.create_bucket, boxes.caller, record) for record in records])
     winners = [record for record, outcome in zip(records, outcomes, strict=True) if outcome.error is None]
     assert len(winners) == 1, outcomes
     assert all(isinstance(outcome.error, BucketExists) for outcome in outcomes if outcome.error is not None), outcomes

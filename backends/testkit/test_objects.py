@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 
@@ -233,7 +234,7 @@ def test_record_and_data_belong_together_while_writers_write(box: Box) -> None:
 
 def test_objects_may_be_written_all_at_once(box: Box) -> None:
     keys = [f"{'dir/' * (n % 5)}key{n}" for n in range(24)]
-    all_fine(together([lambda k=key, s=n: box.put(k, content(5000, s)) for n, key in enumerate(keys)]))  # type: ignore[misc]
+    all_fine(together([partial(box.put, key, content(5000, n)) for n, key in enumerate(keys)]))
     assert box.keys() == sorted(keys)
     for number, key in enumerate(keys):
         assert box.data(key) == content(5000, number)
@@ -250,7 +251,7 @@ def test_neighbours_may_come_and_go_at_once(box: Box) -> None:
             assert box.delete(key) == stored
         return 0
 
-    all_fine(together([lambda n=n: churn(n) for n in range(6)]))  # type: ignore[misc]
+    all_fine(together([partial(churn, n) for n in range(6)]))
     assert box.keys() == []
 
 
