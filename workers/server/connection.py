@@ -15,12 +15,13 @@ from workers.server.exchange import Exchange
 from workers.server.head import EnvironKeys, Head, Hosts, parse_head, too_large
 from workers.server.limits import Limits
 from workers.server.proxy import read_proxy_header
-from workers.server.response import Dates, HeaderKinds, Response
+from workers.server.response import Context, Response
 from workers.server.transport import Transport
 
 _RECV_BYTES: Final = 16384
 _STREAK: Final = 16  # pipelined requests served before the neighbours get a turn
 _UPPER: Final = range(65, 91)
+FRESH_SECONDS: Final = 1.0  # what a new connection still gets for its first request from a stopping worker
 
 
 @dataclass(slots=True)
@@ -34,9 +35,7 @@ class Service:
     count_request: Callable[[], None]
     keys: EnvironKeys
     hosts: Hosts
-    kinds: HeaderKinds
-    dates: Dates
-    draining: bool = False
+    context: Context
 
 
 class Connection:
@@ -81,7 +80,7 @@ class Connection:
         if address is not None:
             self._template["REMOTE_ADDR"] = address[0]
             self._template["REMOTE_PORT"] = str(address[1])
-        return bool(self._buffer)
+        return True
 
     # heads
 
@@ -95,16 +94,18 @@ class Connection:
                 self._streak = 0
                 transport.yield_after(1 << 20)
         else:
-            if self._service.draining:
-                return None
+            if self._service.context.draining:
+                if not transport.fresh:
+                    return None
+                deadline = min(deadline, monotonic() + FRESH_SECONDS)
             self._streak = 0
-            transport.idle = True
+            transport.idle = not transport.fresh
             try:
                 block = transport.recv_later(_RECV_BYTES, deadline)
             except Expired:
                 # A request may have crossed the decision to close.
                 block = transport.recv_now(_RECV_BYTES) or b""
-            transport.idle = False
+            transport.idle = transport.fresh = False
             if not block:
                 return None
         end = block.find(b"\r\n\r\n")
@@ -184,11 +185,8 @@ class Connection:
             body.settle,
             method=head.method,
             http11=head.http11,
-            keep_alive=head.keep_alive and self._limits.keepalive > 0 and not service.draining,
-            seconds=self._limits.body_timeout,
-            kinds=service.kinds,
-            dates=service.dates,
-            log=service.log,
+            keep_alive=head.keep_alive and self._limits.keepalive > 0,
+            context=service.context,
         )
         whole = False
         result: Iterable[bytes] | None = None
@@ -254,7 +252,7 @@ class Connection:
 
     def _refuse(self, error: S3Error, status: int, *, with_body: bool = True) -> None:
         service = self._service
-        answer = error_answer(error, status, service.request_id(), service.dates.line(), with_body=with_body)
+        answer = error_answer(error, status, service.request_id(), service.context.dates.line(), with_body=with_body)
         try:
             self._transport.send(answer, self._limits.body_timeout)
         except OSError as broken:
@@ -265,7 +263,7 @@ class Connection:
     def _linger(self) -> None:
         """Let the client receive the answer: closing with unread data would send a reset that may overtake it."""
         self._transport.end_sending()
-        if not self._service.draining:
+        if not self._service.context.draining:
             self._transport.idle = True  # a stopping worker need not wait for this
             self._transport.discard(self._limits.linger_bytes, monotonic() + self._limits.linger_timeout)
 

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from time import time
 from types import TracebackType
@@ -62,6 +63,17 @@ class Dates:
         return self._line
 
 
+@dataclass(slots=True)
+class Context:
+    """What the responses of a worker share. `seconds` bound each wait for a reader; `draining` ends keep-alive."""
+
+    seconds: float
+    log: logging.Logger
+    kinds: HeaderKinds
+    dates: Dates
+    draining: bool = False
+
+
 class Response:
     """The response of one request.
 
@@ -73,14 +85,12 @@ class Response:
     __slots__ = (
         "_bodiless",
         "_chunked",
-        "_dates",
+        "_context",
         "_declared",
         "_exchange",
         "_head_only",
         "_headers",
         "_http11",
-        "_kinds",
-        "_log",
         "_remaining",
         "_seconds",
         "_settle",
@@ -100,10 +110,7 @@ class Response:
         method: str,
         http11: bool,
         keep_alive: bool,
-        seconds: float,
-        kinds: HeaderKinds,
-        dates: Dates,
-        log: logging.Logger,
+        context: Context,
     ) -> None:
         self._transport = transport
         self._exchange = exchange
@@ -111,10 +118,8 @@ class Response:
         self._head_only = method == "HEAD"
         self._http11 = http11
         self.keep_alive = keep_alive
-        self._seconds = seconds
-        self._kinds = kinds
-        self._dates = dates
-        self._log = log
+        self._context = context
+        self._seconds = context.seconds
         self._status: str | None = None
         self._headers: Sequence[tuple[str, str]] = ()
         self.head_sent = False
@@ -140,7 +145,7 @@ class Response:
             raise ResponseError("start_response was called twice")
         if len(status) < 3 or not (status[:3].isascii() and status[:3].isdigit()) or status[3:4].strip():
             raise ResponseError(f"{status!r} is not a status line")
-        self._status = status
+        self._status = status if len(status) > 3 else status + " "  # RFC 9112 section 4: the blank stays
         self._headers = headers
         return self.write
 
@@ -170,10 +175,10 @@ class Response:
             raise ResponseError("start_response was not called")
         number = status[:3]
         self._bodiless = self._head_only or number in ("204", "304") or number[0] == "1"
-        keep = self.keep_alive and self._settle()
+        keep = self.keep_alive and not self._context.draining and self._settle()
         self._declared = None
         lines = ["HTTP/1.1 " + status]
-        kinds = self._kinds
+        kinds = self._context.kinds
         dated = named = False
         for name, value in self._headers:
             kind = kinds[name]
@@ -193,7 +198,7 @@ class Response:
         if not named:
             lines.append("Server: shardgate")
         if not dated:
-            lines.append(self._dates.line())
+            lines.append(self._context.dates.line())
         self._chunked = False
         if not self._bodiless:
             length = self._declared
@@ -299,7 +304,7 @@ class Response:
     def _cut(self, block: bytes) -> bytes:
         """Return what of `block` the announced length still covers; the application's mistake goes to the log."""
         if len(block) > self._remaining:
-            self._log.error("The response body is longer than its Content-Length: cut off")
+            self._context.log.error("The response body is longer than its Content-Length: cut off")
             return block[: self._remaining]
         return block
 

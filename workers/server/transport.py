@@ -29,11 +29,23 @@ _NO_NOWAIT: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 class Transport:
     """A plain TCP or unix socket.
 
-    `deadline` is the monotonic time at which the present wait ends with Expired (NEVER: not waiting); `idle` is true
-    between two requests; `accepted` counts the bytes that the kernel took of the latest send.
+    `deadline` is the monotonic time at which the present wait ends with Expired (NEVER: not waiting). `fresh` is true
+    before the first byte of the first request, `idle` between two requests. `accepted` counts the bytes that the kernel
+    took of the latest send.
     """
 
-    __slots__ = ("_moved", "_raw", "_read_event", "_sock", "_write_event", "accepted", "deadline", "hub", "idle")
+    __slots__ = (
+        "_moved",
+        "_raw",
+        "_read_event",
+        "_sock",
+        "_write_event",
+        "accepted",
+        "deadline",
+        "fresh",
+        "hub",
+        "idle",
+    )
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -44,7 +56,8 @@ class Transport:
         self._moved = 0
         self.accepted = 0
         self.deadline = NEVER
-        self.idle = True
+        self.idle = False
+        self.fresh = True
 
     # waiting
 

@@ -20,11 +20,11 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
-from workers.server.connection import Connection, Service
+from workers.server.connection import FRESH_SECONDS, Connection, Service
 from workers.server.errors import request_ids
 from workers.server.head import EnvironKeys, Hosts
 from workers.server.limits import Limits, limits_from
-from workers.server.response import Dates, FileWrapper, HeaderKinds
+from workers.server.response import Context, Dates, FileWrapper, HeaderKinds
 from workers.server.transport import TlsTransport, Transport
 
 _TICK: Final = 0.2  # seconds between looks at deadlines, signals and the heartbeat
@@ -36,13 +36,19 @@ class ShardgateWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no 
     limits: Limits | None = None
     alive: bool
 
+    _limits: Limits
     _service: Service
     _transports: set[Transport]
     _tls: ssl.SSLContext | None
 
+    def load_wsgi(self) -> None:
+        """Load the application and the limits: an error here stops the master, one in `run` only the worker."""
+        self._limits = self.limits or limits_from(os.environ)
+        super().load_wsgi()
+
     def run(self) -> None:
         """Serve until told to stop, then finish what is in flight."""
-        limits = self.limits or limits_from(os.environ)
+        limits = self._limits
         self._service = Service(
             application=self.wsgi,
             limits=limits,
@@ -51,8 +57,7 @@ class ShardgateWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no 
             count_request=self._count_request,
             keys=EnvironKeys(),
             hosts=Hosts(),
-            kinds=HeaderKinds(),
-            dates=Dates(),
+            context=Context(limits.body_timeout, self.log.error_log, HeaderKinds(), Dates()),
         )
         self._transports = set()
         self._tls = self._tls_context()
@@ -109,16 +114,20 @@ class ShardgateWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no 
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-            self._service.draining = True
+            self._service.context.draining = True
 
     def _stop(self, servers: list[StreamServer]) -> None:
         """Take no more connections, end the idle ones, wait for the others up to graceful_timeout."""
-        self._service.draining = True
+        self._service.context.draining = True
         for server in servers:
             server.close()
-        deadline = monotonic() + self.cfg.graceful_timeout
-        for transport in [transport for transport in self._transports if transport.idle]:
-            transport.expire()
+        now = monotonic()
+        deadline = now + self.cfg.graceful_timeout
+        for transport in list(self._transports):
+            if transport.idle:
+                transport.expire()
+            elif transport.fresh:
+                transport.deadline = min(transport.deadline, now + FRESH_SECONDS)
         while any(len(server.pool) for server in servers):
             if monotonic() >= deadline:
                 self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
