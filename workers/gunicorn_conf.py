@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 
-from workers.settings import SettingsError, load_worker_settings
+from workers.settings import OPTIONS, SettingsError, load_worker_settings
 
 T = TypeVar("T")
 
@@ -42,6 +42,12 @@ def configuration() -> dict[str, Any]:
         "timeout": _whole(settings.worker_timeout),
         "graceful_timeout": _whole(settings.graceful_timeout),
         "loglevel": settings.log_level,
+        # The connection loop reads its limits from the environment: give it what the settings file says, too.
+        "raw_env": [
+            f"{option.variable}={option.kind.show(getattr(settings, option.name))}"
+            for option in OPTIONS
+            if option.section == "Limits"
+        ],
     }
 
 

@@ -180,8 +180,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Option(
             "max_header_bytes",
             Whole(4096, 1_048_576),
-            "Size limit of a request's head: request line and all headers.",
-            32768,
+            "Size limit of a request's headers.",
+            65536,
         ),
     ),
     *_section(
@@ -256,7 +256,7 @@ class Settings:
     head_timeout: float = 30.0
     body_timeout: float = 60.0
     keepalive: float = 75.0
-    max_header_bytes: int = 32768
+    max_header_bytes: int = 65536
     access_key: str = ""
     secret_key: str = field(default="", repr=False)
     master_key: str = field(default="", repr=False)
