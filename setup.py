@@ -11,7 +11,6 @@ HERE = Path(__file__).resolve().parent
 DEPENDENCIES = [
     "awscrt>=0.38.1,<1",
     "click>=8.2,<9",
-    "defusedxml>=0.7.1,<0.8",
     "falcon>=4.4,<5",
     "gevent>=26.9,<27",
     "grpcio>=1.85.1,<2",
@@ -42,6 +41,8 @@ TEST = [
 
 EXTRAS = {
     "test": TEST,
+    # The conformance suite for storage plugins: pytest --pyargs backends.testkit
+    "testkit": ["hypothesis>=6.150,<7", "pytest>=8,<10"],
     "clients": ["boto3>=1.44,<2"],
     "loadtest": ["locust>=2.40,<3"],
     "dev": [*TEST, "pre-commit>=4,<5"],
@@ -62,6 +63,8 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["shardgate = dispatcher.cli:main"],
+        # Under its module's name, so that `-p backends.testkit.plugin` in a checkout means the same plugin.
+        "pytest11": ["backends.testkit.plugin = backends.testkit.plugin"],
         "shardgate.backends": [
             "posix = backends.posix:PosixBackend",
             "memory = backends.memory:MemoryBackend",

@@ -35,13 +35,14 @@ apt_install() {
     return "$status"
 }
 
-# prepare_environment DIRECTORY EXTRA: .venv with the project, editable, and the dependencies of an extra.
+# prepare_environment DIRECTORY EXTRA [REQUIREMENTS]: .venv with the project, editable, the dependencies of an extra
+# and those of a requirements file.
 # A stamp remembers the setup.py that was installed, so that a second start costs nothing.
 prepare_environment() {
-    local root=$1 extra=$2 python environment stamp wanted
+    local root=$1 extra=$2 requirements=${3:-} python environment stamp wanted
     environment=$root/.venv
     stamp=$environment/.installed${extra:+-$extra}
-    wanted=$(cat "$root/setup.py" "$root/pyproject.toml" | cksum)
+    wanted=$(cat "$root/setup.py" "$root/pyproject.toml" ${requirements:+"$root/$requirements"} | cksum)
     if ! "$environment/bin/python" -c 'import pip' 2>/dev/null; then
         python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
             fail "needs Python 3.11 or later"
@@ -52,7 +53,7 @@ prepare_environment() {
     fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --editable "$root${extra:+[$extra]}" </dev/null >&2
+            --editable "$root${extra:+[$extra]}" ${requirements:+--requirement "$root/$requirements"} </dev/null >&2
         echo "$wanted" >"$stamp"
     fi
 }
