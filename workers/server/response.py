@@ -27,8 +27,8 @@ _PLAIN: Final = bytes(byte for byte in range(256) if byte == 9 or 32 <= byte != 
 _CRLF: Final = b"\r\n"
 _CACHED: Final = 1024
 _JOIN_BYTES: Final = 16384  # below it one send of a joined head and body beats sendmsg
-_SMALL_FILE_BYTES: Final = 1 << 18  # below it reading and one send beat sendfile
-# What sendfile and pread say of the file, not of the client.
+_SMALL_FILE_BYTES: Final = 1 << 18  # below it the whole file and the head leave in one send
+# What reading says of the file, not of the client.
 _FILE_ERRORS: Final = frozenset({errno.EIO, errno.EBADF, errno.EINVAL, errno.ESTALE})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -231,7 +231,7 @@ class Response:
 
     # bodies
 
-    def _transmit(self, parts: list[bytes], size: int, before: int) -> None:
+    def _transmit(self, parts: Sequence[bytes | bytearray], size: int, before: int) -> None:
         """Send the parts, of which `size` bytes are body, behind `before` bytes of head and framing."""
         self.head_sent = True
         try:
@@ -333,7 +333,7 @@ class Response:
         self._check_promise()
 
     def _send_small_files(self, head: bytes, segments: Sequence[tuple[bytes, int, int, int]], total: int) -> None:
-        parts = [head]
+        parts: list[bytes | bytearray] = [head]
         hub = self._transport.hub
         for prefix, fd, offset, length in segments:
             if prefix:

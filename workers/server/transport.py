@@ -19,7 +19,6 @@ from workers.server.errors import Expired
 
 NEVER: Final = math.inf
 _YIELD_BYTES: Final = 1 << 20  # moved without a wait before the neighbours get a turn
-_SENDFILE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 18
 _DISCARD_BYTES: Final = 1 << 18
 # What a system without non-blocking buffered reads answers to RWF_NOWAIT.
@@ -161,7 +160,7 @@ class Transport:
         else:
             self._send_rest(memoryview(data)[size:], seconds)
 
-    def send_parts(self, parts: Sequence[bytes], seconds: float) -> None:
+    def send_parts(self, parts: Sequence[bytes | bytearray], seconds: float) -> None:
         """Send the parts one after the other in as few calls as possible (at most 1000 of them). Raises as send."""
         self.accepted = 0
         try:
@@ -191,29 +190,19 @@ class Transport:
     def send_file(self, fd: int, offset: int, length: int, seconds: float) -> int:
         """Send `length` bytes of an open file; return how many there were (fewer when the file is shorter).
 
-        `accepted` counts as it goes. A window that is not in the page cache is fetched in the thread pool first:
-        sendfile would otherwise stop the whole worker for the disk.
+        `accepted` counts as it goes. One buffer is filled and sent over and over: 64 MiB over loopback took 0.32 to
+        0.37 s of CPU per GB, sendfile 0.48 to 0.50. It serves TLS too, and never waits for the disk in the event loop.
         """
-        self.accepted = 0
-        out = self._raw.fileno()
-        warm = offset
-        end = offset + length
-        while offset < end:
-            if offset >= warm:
-                warm = min(offset + _SENDFILE_BYTES, end)
-                if not is_resident(fd, warm - 1):
-                    self.hub.threadpool.apply(os.pread, (fd, warm - offset, offset))
-            try:
-                size = os.sendfile(out, fd, offset, warm - offset)
-            except BlockingIOError:
-                self._wait(self._write_event, monotonic() + seconds)
-                continue
-            if not size:
-                break
-            self.accepted += size
-            offset += size
-            self._account(size)
-        return self.accepted
+        total = 0
+        with memoryview(bytearray(min(_READ_BYTES, length))) as view:
+            while total < length:
+                self.accepted = total
+                size = read_file_into(fd, view[: min(len(view), length - total)], offset + total, self.hub)
+                if not size:
+                    break
+                self._send_rest(view[:size], seconds)
+                total = self.accepted
+        return total
 
     # ending
 
@@ -296,7 +285,7 @@ class TlsTransport(Transport):
         self.accepted = 0
         self._send_rest(memoryview(data), seconds)
 
-    def send_parts(self, parts: Sequence[bytes], seconds: float) -> None:
+    def send_parts(self, parts: Sequence[bytes | bytearray], seconds: float) -> None:
         """See Transport."""
         self.send(b"".join(parts), seconds)
 
@@ -311,39 +300,26 @@ class TlsTransport(Transport):
             view = view[size:]
             self._account(size)
 
-    def send_file(self, fd: int, offset: int, length: int, seconds: float) -> int:
-        """See Transport."""
-        total = 0
-        while total < length:
-            data = read_file(fd, offset + total, min(_READ_BYTES, length - total), self.hub)
-            if not data:
-                break
-            self.accepted = 0
-            try:
-                self._send_rest(memoryview(data), seconds)
-            finally:
-                total += self.accepted
-                self.accepted = total
-        return total
+
+def read_file(fd: int, offset: int, length: int, hub: Any) -> bytearray:
+    """Return `length` bytes at `offset`, fewer only at the file's end; in the thread pool when the disk is needed."""
+    data = bytearray(length)
+    have = 0
+    with memoryview(data) as view:
+        while have < length and (size := read_file_into(fd, view[have:], offset + have, hub)):
+            have += size
+    del data[have:]
+    return data
 
 
-def is_resident(fd: int, offset: int) -> bool:
-    """Tell whether the byte at `offset` can be read without waiting for the disk (true where it cannot be known)."""
+def read_file_into(fd: int, view: memoryview, offset: int, hub: Any) -> int:
+    """Fill the start of `view` with what is at `offset`; return how much, 0 at the file's end."""
     try:
-        os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT)
+        return os.preadv(fd, [view], offset, os.RWF_NOWAIT)
     except BlockingIOError:
-        return False
+        pass  # not in the page cache
     except OSError as error:
         if error.errno not in _NO_NOWAIT:
             raise
-    return True
-
-
-def read_file(fd: int, offset: int, length: int, hub: Any) -> bytes:
-    """Return `length` bytes at `offset`, fewer only at the file's end; in the thread pool when the disk is needed."""
-    data: bytes
-    if length == 0 or is_resident(fd, offset + length - 1):
-        data = os.pread(fd, length, offset)
-    else:
-        data = hub.threadpool.apply(os.pread, (fd, length, offset))
-    return data
+    size: int = hub.threadpool.apply(os.preadv, (fd, [view], offset))
+    return size
