@@ -13,6 +13,7 @@ import pytest
 
 from tests.clients.content import content, digest
 from tests.clients.endpoint import Endpoint, external_endpoint
+from tests.clients.tls import TlsFront
 from tests.support.gateway import Gateway, s3_client
 
 BUCKET_PREFIX = "clients-"
@@ -33,6 +34,13 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
         return external
     gateway: Gateway = request.getfixturevalue("gateway")
     return Endpoint(gateway.endpoint, gateway.access_key, gateway.secret_key, gateway.region)
+
+
+@pytest.fixture(scope="session")
+def tls_front(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsFront]:
+    """A TLS-terminating proxy before the endpoint: only over TLS some clients send unsigned bodies with trailers."""
+    with TlsFront(endpoint.address, tmp_path_factory.mktemp("tls")) as front:
+        yield front
 
 
 def make_client(endpoint: Endpoint, **settings: Any) -> Any:
