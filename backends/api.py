@@ -15,7 +15,7 @@ not patch the standard library with gevent, call it from threads instead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
@@ -46,6 +46,8 @@ from backends.records import (
     PartRecord,
     PartTable,
     Retention,
+    StoredUpload,
+    UploadRecord,
     Versioning,
 )
 
@@ -79,6 +81,7 @@ __all__ = [
     "ObjectRecord",
     "OpenObject",
     "PartRecord",
+    "PartSource",
     "PartTable",
     "PermissionDenied",
     "Precondition",
@@ -88,6 +91,8 @@ __all__ = [
     "Source",
     "StorageFull",
     "StorageUnavailable",
+    "StoredUpload",
+    "UploadRecord",
     "Versioning",
 ]
 
@@ -220,6 +225,20 @@ class Source(Protocol):
 
     def record(self) -> ObjectRecord:
         """The object's record. Only known, and only to be asked for, after `read` has given b""."""
+
+
+class PartSource(Protocol):
+    """The body of one part of a multipart upload, like `Source`."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that `read` will give, or None when the client did not announce them."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; b"" at the end, and only after the body was verified."""
+
+    def record(self) -> PartRecord:
+        """The part's record but for its `place`; only after `read` has given b""."""
 
 
 class OpenObject(ABC):
@@ -410,8 +429,10 @@ class Backend(ABC):
     ) -> ObjectRecord:
         """Replace an object's record by `change(record)`, its data staying as they are (tags, ACL, locks, metadata).
 
-        No concurrent change of the record is lost; `change` may be called again. The default writes the object anew
-        under the condition that it is still the same one.
+        No concurrent change of the record is lost; `change` only computes, and may be called from any thread and more
+        than once. The default writes the object anew under the condition that it is still the same one.
+
+        Raises like `get_object`, and what `change` raises.
         """
         from backends.copying import rewrite_record
 
@@ -451,6 +472,59 @@ class Backend(ABC):
         from backends.copying import rename_by_copy
 
         return rename_by_copy(self, caller, bucket, source, target, source_precondition, target_precondition)
+
+    # -- multipart uploads
+
+    def create_upload(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
+        """Begin an upload, durably: from now on `load_upload` finds it. Raises `NoSuchBucket`.
+
+        The defaults of this and the following keep an upload in a hidden bucket of the storage, parts as objects; a
+        completion copies them. A storage that can write at an offset, or join files, overrides all seven.
+        """
+        return uploads.create_upload(self, caller, bucket, upload)
+
+    def load_upload(self, caller: Caller, bucket: str, upload_id: str) -> StoredUpload:
+        """Everything that the storage knows of an upload, parts included. Raises `NoSuchUpload`."""
+        return uploads.load_upload(self, caller, bucket, upload_id)
+
+    def list_uploads(self, caller: Caller, bucket: str) -> Iterable[UploadRecord]:
+        """All uploads of a bucket, in any order. Used to rebuild what a faster memory has lost, and to clean up."""
+        return uploads.list_uploads(self, caller, bucket)
+
+    def put_part(
+        self, caller: Caller, bucket: str, upload: UploadRecord, number: int, source: PartSource
+    ) -> PartRecord:
+        """Store a part, durably, beside all others that were sent under its number. Returns it with its `place`.
+
+        A part that fails leaves those untouched. Raises `NoSuchUpload`.
+        """
+        return uploads.put_part(self, caller, bucket, upload, number, source)
+
+    def discard_part(self, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
+        """Remove a part that another one of its number has replaced. A missing one is no error."""
+        return uploads.discard_part(self, caller, bucket, upload, part)
+
+    def complete_upload(
+        self,
+        caller: Caller,
+        bucket: str,
+        upload: UploadRecord,
+        parts: Sequence[PartRecord],
+        record: ObjectRecord,
+        precondition: Precondition = ALWAYS,
+        versioning: Versioning = Versioning.OFF,
+    ) -> ObjectRecord:
+        """Publish the parts, in this order, as one object, as `put_object` would.
+
+        Called again after it was published, also by another process that knows nothing of the first call, it returns
+        the record of then and changes nothing. What is left of the upload stays until `abort_upload`. When it
+        raises, the upload is as it was, all parts included. Raises `NoSuchUpload` and what the precondition raises.
+        """
+        return uploads.complete_upload(self, caller, bucket, upload, parts, record, precondition, versioning)
+
+    def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
+        """Remove an upload with its parts, or what a completion left of it. A missing one is no error."""
+        return uploads.abort_upload(self, caller, bucket, upload_id)
 
     # -- documents: bucket configuration (`bucket` given) and the gateway's own (`bucket` None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -42,57 +42,13 @@ from backends.api import (
     StorageFull,
     Versioning,
 )
+from backends.memory.contents import Bucket, StoredObject
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plugin's options. `max_bytes` bounds the objects' data together; 0 sets no bound."""
 
     max_bytes: int = 0
-
-
-class StoredObject(OpenObject):
-    """An object: immutable, so that whoever opened it keeps it, whatever becomes of its key."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, record: ObjectRecord, data: bytes) -> None:
-        self.record = record
-        self.data = data
-
-    def read(self, offset: int, length: int) -> Iterator[bytes]:
-        """The bytes, in blocks."""
-        for start in range(offset, offset + length, BLOCK_SIZE):
-            yield self.data[start : min(start + BLOCK_SIZE, offset + length)]
-
-
-class Bucket:
-    """A bucket with its objects, their keys in order, and its documents."""
-
-    def __init__(self, record: BucketRecord) -> None:
-        self.record = record
-        self.objects: dict[str, StoredObject] = {}
-        self.keys: list[str] = []
-        self.documents: dict[str, Document] = {}
-
-    def current(self, key: str) -> ObjectRecord | None:
-        """The record under that key."""
-        stored = self.objects.get(key)
-        return stored.record if stored else None
-
-    def store(self, key: str, stored: StoredObject) -> int:
-        """Put an object under that key; returns by how many bytes the bucket grew."""
-        replaced = self.objects.get(key)
-        if replaced is None:
-            insort(self.keys, key)
-        self.objects[key] = stored
-        return len(stored.data) - (len(replaced.data) if replaced else 0)
-
-    def remove(self, key: str) -> StoredObject | None:
-        """Take an object out."""
-        stored = self.objects.pop(key, None)
-        if stored is not None:
-            del self.keys[bisect_left(self.keys, key)]
-        return stored
 
 
 class MemoryBackend(Backend):
