@@ -312,11 +312,9 @@ def _verify(request: _Request, stated: SignatureV4, kind: Literal["header", "que
         request.method, request.raw_path, request.query, signed, request.header, stated.payload, without=without
     )
     text = string_to_sign(stated.amz_date, stated.scope, canonical)
-    equal = verify(key, text, stated.signature)
-    if secret is None:
-        raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=stated.access_key)
-    if not equal:
-        raise signature_mismatch(stated.access_key, text, stated.signature, canonical)
+    if not verify(key, text, stated.signature) or secret is None:
+        mismatch = signature_mismatch(stated.access_key, text, stated.signature, canonical)
+        raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=stated.access_key) if secret is None else mismatch
     return Authenticated(
         stated.access_key,
         stated.session_token,

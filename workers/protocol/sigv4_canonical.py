@@ -125,7 +125,9 @@ class SigningKeys:
         self._old: dict[tuple[str, str, str, str], tuple[bytes, bytes]] = {}
         self.decoy_secret = secrets.token_hex(20)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many keys are held, at most twice the limit."""
         return len(self._young) + len(self._old)
 
     def get(self, access_key: str, date: str, region: str, service: str, secret: str) -> bytes:

@@ -135,7 +135,7 @@ def check(
         now=now,
         region=region,
         secret_of=({ACCESS_KEY: SECRET} if secrets is None else secrets).get,
-        keys=keys or SigningKeys(),
+        keys=SigningKeys() if keys is None else keys,
         **options,
     )
 
