@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
+from backends import uploads
 from backends.errors import (
     BackendError,
     BucketExists,

@@ -52,14 +52,18 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = {}
 
 
-class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a multipart upload; checksums as in `ObjectRecord`."""
+class PartRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of a multipart upload; checksums as in `ObjectRecord`.
+
+    `place` is the storage's own name for where the part lies; two parts that were sent under one number differ in it.
+    """
 
     number: int
     size: int
     etag: str
     modified: int = 0
     checksums: Mapping[str, str] = {}
+    place: str = ""
 
 
 class PartTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,40 @@ class ObjectRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return msgspec.structs.replace(self, **changes)
 
 
+class UploadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A multipart upload that was begun.
+
+    Attributes:
+        id: letters and digits; ids of one key sort by the time of their beginning.
+        initiated: nanoseconds since the epoch.
+        draft: what the object will be, but for its size, ETag, time and checksums.
+        algorithm: of the checksum that each part has, "" for none.
+        checksum_type: "COMPOSITE", "FULL_OBJECT", or "" without an algorithm.
+        announced: whether the client chose the algorithm, so that it must name each part's checksum.
+    """
+
+    id: str
+    key: str
+    initiated: int
+    draft: ObjectRecord
+    owner: str = ""
+    algorithm: str = ""
+    checksum_type: str = ""
+    announced: bool = False
+
+
+class StoredUpload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that a storage knows of an upload: enough to go on when every other memory of it is lost.
+
+    `parts` may have several of one number; the latest counts. `completed` is the object's record once it is published
+    or about to be: completing again then finishes, or finds it finished.
+    """
+
+    upload: UploadRecord
+    parts: tuple[PartRecord, ...] = ()
+    completed: ObjectRecord | None = None
+
+
 class BucketRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of a bucket besides its configuration documents; `created` in nanoseconds since the epoch."""
 
@@ -138,10 +176,12 @@ class RecordError(ValueError):
 _encoder = msgspec.json.Encoder()
 _object_decoder = msgspec.json.Decoder(ObjectRecord)
 _bucket_decoder = msgspec.json.Decoder(BucketRecord)
+_upload_decoder = msgspec.json.Decoder(UploadRecord)
+_part_decoder = msgspec.json.Decoder(PartRecord)
 _MARK: Final = b"%d " % RECORD_FORMAT
 
 
-def encode(record: ObjectRecord | BucketRecord) -> bytes:
+def encode(record: ObjectRecord | BucketRecord | UploadRecord | PartRecord) -> bytes:
     """The record as it is stored."""
     return _MARK + _encoder.encode(record)
 
@@ -152,6 +192,22 @@ def decode_object(data: bytes) -> ObjectRecord:
         return _object_decoder.decode(_body(data))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"damaged object record: {error}") from None
+
+
+def decode_upload(data: bytes) -> UploadRecord:
+    """An upload's record from its stored form. Raises `RecordError`."""
+    try:
+        return _upload_decoder.decode(_body(data))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"damaged upload record: {error}") from None
+
+
+def decode_part(data: bytes) -> PartRecord:
+    """A part's record from its stored form. Raises `RecordError`."""
+    try:
+        return _part_decoder.decode(_body(data))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"damaged part record: {error}") from None
 
 
 def decode_bucket(data: bytes) -> BucketRecord:
