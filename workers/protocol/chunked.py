@@ -46,7 +46,7 @@ MAX_DECODED_LENGTH: Final = 5 * 1024**3
 MINIMUM_CHUNK: Final = 8192
 
 _BLOCK: Final = 256 * 1024
-# Sixteen digits, ";chunk-signature=" and 64 more leave room to spare.
+# A size, ";chunk-signature=" and 64 digits leave room to spare.
 _LONGEST_LINE: Final = 128
 _LONGEST_TRAILER: Final = 16 * 1024
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -241,7 +241,7 @@ class ChunkedReader:
             self._between = False
             self._finish_chunk()
         digits, separator, extension = self._line().partition(b";")
-        if not digits or len(digits) > 16 or digits.strip(_HEX_DIGITS):
+        if not digits or digits.strip(_HEX_DIGITS):
             raise _incomplete()
         size = int(digits, 16)
         if size > self._missing:

@@ -280,6 +280,13 @@ def test_decoded_length_is_enforced(payload, body, trailer, length):
     assert refused(opened(body, payload, trailer=trailer, length=length)).code == "IncompleteBody"
 
 
+def test_chunk_beyond_the_decoded_length_is_refused_before_its_data():
+    for payload, body, trailer in BODIES:
+        reader = opened(body, payload, trailer=trailer, length=8191)
+        with pytest.raises(S3Error, match="IncompleteBody"):
+            reader.read(1)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_flipped_byte_of_a_signed_body_is_refused(data):
