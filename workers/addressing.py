@@ -46,8 +46,12 @@ class Addressing:
             return Address(Level.OBJECT, bucket, decode_key(key))
         return Address(Level.BUCKET if bucket else Level.SERVICE, bucket, "")
 
+    def is_virtual(self, host: str) -> bool:
+        """Whether the Host header names a bucket."""
+        return bool(self._suffixes) and bool(self._bucket_of_host(host))
+
     def _bucket_of_host(self, host: str) -> str:
-        name = host.partition(":")[0].lower()
+        name = host.partition(":")[0].lower().rstrip(".")
         for suffix in self._suffixes:
             if name.endswith(suffix):
                 return name[: -len(suffix)]

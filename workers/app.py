@@ -26,10 +26,11 @@ class GatewayApp(falcon.App[falcon.Request, falcon.Response]):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self.services = services
-        # Falcon's own default, JSON, is never ours; an answer without a type gets none.
-        self.resp_options.default_media_type = ""
-        self._pipeline = Pipeline(services, operation_table(), request_ids())
-        self.add_sink(self._perform, "/")
+        # Falcon's own default, JSON, is never ours; with None, which its annotation forgets, an answer gets no type.
+        self.resp_options.default_media_type = None  # type: ignore[assignment]
+        self._new_id = request_ids()
+        self._pipeline = Pipeline(services, operation_table(), self._new_id)
+        self.add_sink(self._perform, "")
         self.add_error_handler(falcon.HTTPError, self._refuse)
 
     def _perform(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
@@ -48,10 +49,11 @@ class GatewayApp(falcon.App[falcon.Request, falcon.Response]):
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
     ) -> None:
         """What Falcon refuses by itself, such as a method that HTTP does not have, in S3's form."""
+        request_id = self._new_id()
         refusal = S3Error("MethodNotAllowed", Method=req.method)
         resp.status = STATUS_LINES[refusal.status]
-        resp.content_type = "application/xml"
-        resp.data = render_error(refusal, resource=req.path, request_id="", host_id=self.services.host_id)
+        resp.set_headers({"content-type": "application/xml", "x-amz-request-id": request_id})
+        resp.data = render_error(refusal, resource=req.path, request_id=request_id, host_id=self.services.host_id)
 
 
 def create_app(settings: Settings, *, services: Services | None = None) -> GatewayApp:

@@ -11,6 +11,7 @@ from workers.protocol.bodies import DigestReader, LengthReader, LimitReader, Rea
 from workers.protocol.checksums import ExpectedDigests
 from workers.protocol.chunked import is_chunked, open_chunked, parse_decoded_length
 from workers.protocol.errors import S3Error
+from workers.protocol.headers import MAX_PUT_SIZE
 from workers.request import Request
 from workers.server.errors import BodyError, error_for_body
 
@@ -82,8 +83,8 @@ def open_body(request: Request, limit: int, *, checksum: str | None = None) -> R
         length: int | None = parse_decoded_length(header("x-amz-decoded-content-length"))
     else:
         length = wire_length
-        if length is None and header("transfer-encoding") is None:
-            raise S3Error("MissingContentLength")
+    if wire_length is None and header("transfer-encoding") is None:
+        raise S3Error("MissingContentLength")
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
     digests = ExpectedDigests.from_request(header, request.header_names, payload_hash=payload_hash, default=checksum)
@@ -105,6 +106,18 @@ def open_body(request: Request, limit: int, *, checksum: str | None = None) -> R
             reader = LimitReader(reader, limit)
         checked = DigestReader(reader, digests, offload=offload)
     return RequestBody(checked, length, digests)
+
+
+def open_document(request: Request, limit: int) -> RequestBody:
+    """Like `open_body`, for an XML document: no checksum is computed that was not announced.
+
+    Raises `S3Error` MaxMessageLengthExceeded for one that announces more than `limit` bytes.
+    """
+    # Whoever calls `read_all` has the limit kept for a document that does not announce its length.
+    body = open_body(request, MAX_PUT_SIZE, checksum=None)
+    if body.length is not None and body.length > limit:
+        raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=str(limit))
+    return body
 
 
 def _length(value: str | None) -> int | None:

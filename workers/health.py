@@ -1,6 +1,6 @@
 """`/-/live` and `/-/ready`: answered without authentication, never counted as S3 requests.
 
-No bucket can be called "-", so these paths hide nothing.
+No bucket can be called "-", so these paths hide nothing; where the host names a bucket, they are keys like others.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from backends.api import BackendError
 from workers import health
 from workers.addressing import Addressing
 from workers.backend_errors import s3_error
-from workers.body import open_body
+from workers.body import open_body, open_document
 from workers.iam.authorization import authorize
 from workers.protocol.errors import S3Error, render_error
 from workers.protocol.names import check_bucket_name, check_key
@@ -51,8 +51,10 @@ class Pipeline:
         """The answer to a request. Never raises: a bug is logged and answered as InternalError."""
         request = Request(environ, self._new_id(), self._services, self._services.clock() / 1e9)
         raw_uri: str = environ["RAW_URI"]
-        if raw_uri.startswith(health.PREFIX):
-            return health.answer(raw_uri.partition("?")[0], self._services)
+        if raw_uri.startswith(health.PREFIX) and not self._addressing.is_virtual(environ.get("HTTP_HOST", "")):
+            response = health.answer(raw_uri.partition("?")[0], self._services)
+            response.headers["x-amz-request-id"] = request.id
+            return response
         code = ""
         try:
             response = self._answer(request, raw_uri)
@@ -141,10 +143,10 @@ class Pipeline:
     def _decode_xml(request: Request, rule: Xml) -> None:
         if request.header("content-length") in (None, "") and request.header("transfer-encoding") is None:
             if rule.required:
-                raise S3Error("MissingRequestBodyError")
+                raise S3Error("MissingContentLength")
             data = b""
         else:
-            body = open_body(request, rule.limit, checksum=None)
+            body = open_document(request, rule.limit)
             if rule.digest_required and not body.digests.announced:
                 raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5")
             data = body.read_all(rule.limit)
@@ -198,12 +200,13 @@ class Pipeline:
                 remote=environ.get("REMOTE_ADDR", ""),
                 host=environ.get("HTTP_HOST", ""),
                 user_agent=environ.get("HTTP_USER_AGENT", ""),
-                referer=environ.get("HTTP_REFERER", ""),
+                # A page that was reached by a presigned URL would give its signature away.
+                referer=environ.get("HTTP_REFERER", "").partition("?")[0],
                 bytes_received=0 if exchange is None else exchange.bytes_received,
                 bytes_sent=len(response.body) if exchange is None else exchange.bytes_sent,
                 first_byte=round(answered - started, 6),
                 total=round(now - started, 6),
-                aborted=exchange is not None and exchange.client_gone,
+                aborted=exchange is not None and (exchange.client_gone or _cut_short(request, response, exchange)),
             )
             self._services.recorder.record(record, UNRESOLVED if operation is None else operation.metric)
 
@@ -211,6 +214,13 @@ class Pipeline:
             finished()
         else:
             exchange.on_finish(finished)
+
+
+def _cut_short(request: Request, response: Response, exchange: Any) -> bool:
+    """Whether the storage failed while an object was on its way."""
+    if response.stream is None or request.method == "HEAD":
+        return False
+    return bool(exchange.bytes_sent < response.stream.length)
 
 
 def _log_fields(request: Request) -> dict[str, str]:

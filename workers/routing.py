@@ -72,6 +72,7 @@ class Operation:
         header: the request header that selects it.
         modifiers: further sub-resources that may stand beside it and only modify it (`partNumber` of a GET).
         selector_value: what `query` must be set to, None for anything (`list-type=2`).
+        versioned: whether `versionId` may name one version of the object; elsewhere it is refused.
         writes: whether it changes something: refused in read-only mode.
         anonymous: whether it is answered without credentials (a browser's preflight request).
         body: what is done with the request's body.
@@ -87,6 +88,7 @@ class Operation:
     header: str = ""
     modifiers: frozenset[str] = frozenset()
     selector_value: str | None = None
+    versioned: bool = False
     writes: bool = False
     anonymous: bool = False
     body: Body = NoBody()
@@ -164,6 +166,8 @@ class OperationTable:
     def resolve(self, method: str, level: Level, query: Query | None, header: Callable[[str], str | None]) -> Operation:
         """The operation of a request. Raises `S3Error`: MethodNotAllowed, NotImplemented or InvalidArgument.
 
+        A plain request that names a version is refused where none can be named: a PUT would replace the current one.
+
         Args:
             query: the parsed query, None when there is none.
             header: gives the value of a request header by its lower-case name.
@@ -175,12 +179,20 @@ class OperationTable:
         if plain is not None and (plain.anonymous or not (query or heading)):
             return plain
         named = frozenset(_subresources(query)) if query else frozenset()
-        if plain is not None and not heading and named <= plain.modifiers:
-            return plain
-        for row in self._selected.get((method, level), ()):
-            if row.header == heading and _selects(row, named, query):
-                return row
-        raise _refusal(method, level, named, heading)
+        found = plain if plain is not None and not heading and named <= plain.modifiers else None
+        selected = self._selected.get((method, level), ())
+        if found is None:
+            found = next((row for row in selected if row.header == heading and _selects(row, named, query)), None)
+        if found is None:
+            raise _misused(selected, named, query) or _refusal(method, level, named, heading)
+        if level is Level.OBJECT and query and "versionId" in query and not found.versioned:
+            raise S3Error(
+                "InvalidArgument",
+                "This operation does not accept a version-id.",
+                ArgumentName="versionId",
+                ArgumentValue=query["versionId"][:1024],
+            )
+        return found
 
 
 def _subresources(query: Query) -> Iterator[str]:
@@ -197,6 +209,19 @@ def _selects(row: Operation, named: frozenset[str], query: Query | None) -> bool
     if row.selector_value is not None and (query is None or query.get(row.query) != row.selector_value):
         return False
     return named <= row.modifiers | {row.query}
+
+
+def _misused(rows: Iterable[Operation], named: frozenset[str], query: Query | None) -> S3Error | None:
+    """The refusal of a sub-resource with a value that it does not take (`list-type=3`)."""
+    for row in rows:
+        if row.selector_value is not None and query is not None and named == {row.query}:
+            return S3Error(
+                "InvalidArgument",
+                f"Invalid {row.query} specified in Request",
+                ArgumentName=row.query,
+                ArgumentValue=query[row.query][:64],
+            )
+    return None
 
 
 def _refusal(method: str, level: Level, named: frozenset[str], heading: str) -> S3Error:

@@ -22,7 +22,9 @@ ATTRIBUTES: Final = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectS
 MAX_PARTS: Final = 1000
 
 
-@operation("GetObjectAttributes", "GET", Level.OBJECT, query="attributes", action="s3:GetObjectAttributes")
+@operation(
+    "GetObjectAttributes", "GET", Level.OBJECT, query="attributes", action="s3:GetObjectAttributes", versioned=True
+)
 def get_object_attributes(request: Request) -> Response:
     """The attributes that x-amz-object-attributes asks for."""
     wanted = _wanted(request)

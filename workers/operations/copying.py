@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from backends.api import ObjectRecord, OpenObject
+from backends.api import NoSuchBucket, NoSuchObject, NoSuchVersion, ObjectRecord, OpenObject
 from backends.copying import stored_size
 from backends.offload import offload
+from workers.backend_errors import s3_error
 from workers.iam.authorization import authorize, check_expected_owner
 from workers.operations.common import check_owner, checked_version_id, precondition
 from workers.operations.object_headers import draft_record
+from workers.operations.refusals import check_object_read
 from workers.protocol.bodies import OFFLOAD_FROM
 from workers.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm, ExpectedDigests, parse_algorithm
 from workers.protocol.conditions import copy_source_conditions, evaluate_read, write_conditions
@@ -101,6 +103,7 @@ def open_source(request: Request, source: CopySourceName) -> OpenObject:
     backend = request.services.backend
     if expected is not None:
         check_expected_owner(expected, backend.get_bucket(request.caller, source.bucket).owner)
+    check_object_read(request, "x-amz-copy-source-")
     opened = _open(request, source)
     conditions = copy_source_conditions(request.header)
     if conditions is not None:
@@ -113,12 +116,11 @@ def open_source(request: Request, source: CopySourceName) -> OpenObject:
 
 
 def _open(request: Request, source: CopySourceName) -> OpenObject:
-    # A refusal that names the source must not be taken for one that names the target.
-    target = request.bucket, request.key
-    request.bucket, request.key = source.bucket, source.key
-    opened = request.services.backend.get_object(request.caller, source.bucket, source.key, source.version_id)
-    request.bucket, request.key = target
-    return opened
+    try:
+        return request.services.backend.get_object(request.caller, source.bucket, source.key, source.version_id)
+    except (NoSuchBucket, NoSuchObject, NoSuchVersion) as error:
+        # Said of the source here: the pipeline would name the target.
+        raise s3_error(error, source.bucket, source.key) or error from None
 
 
 @dataclass(frozen=True, slots=True)

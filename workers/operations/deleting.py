@@ -7,7 +7,7 @@ from typing import Final
 
 from gevent.pool import Pool
 
-from backends.api import BackendError, NoSuchVersion
+from backends.api import BackendError, NoSuchObject, NoSuchVersion
 from workers.backend_errors import s3_error
 from workers.iam.authorization import authorize
 from workers.operations.common import check_owner, checked_version_id, precondition, require_bucket, version_id
@@ -25,7 +25,7 @@ PARALLEL: Final = 16
 """Deletions of one request that run at a time: each waits for a sync of the storage, and those overlap."""
 
 
-@operation("DeleteObject", "DELETE", Level.OBJECT, action="s3:DeleteObject", writes=True)
+@operation("DeleteObject", "DELETE", Level.OBJECT, action="s3:DeleteObject", versioned=True, writes=True)
 def delete_object(request: Request) -> Response:
     """Remove an object; a missing one is no error unless a condition asks for it."""
     condition = precondition(delete_conditions(request.header))
@@ -33,9 +33,9 @@ def delete_object(request: Request) -> Response:
     named = version_id(request)
     try:
         request.services.backend.delete_object(request.caller, request.bucket, request.key, named, condition)
-    except NoSuchVersion:
-        # Deleting what is not there succeeds, as it does without a version.
-        if not condition.always:
+    except (NoSuchVersion, NoSuchObject):
+        # Deleting what is not there succeeds, as it does without a version; only If-Match wants an object.
+        if condition.if_match is not None:
             raise
     return Response(204, {"x-amz-version-id": named} if named else None)
 
@@ -80,8 +80,10 @@ def _delete_entry(request: Request, entry: ObjectToDelete) -> S3Error | None:
         named = None if entry.version_id is None else checked_version_id(entry.version_id)
         condition = precondition(deletion_of(entry.etag, entry.last_modified, entry.size))
         request.services.backend.delete_object(request.caller, request.bucket, entry.key, named, condition)
-    except NoSuchVersion:
-        return None
+    except (NoSuchVersion, NoSuchObject) as error:
+        if entry.etag is None:
+            return None
+        return s3_error(error, request.bucket, entry.key)
     except S3Error as error:
         return error
     except BackendError as error:

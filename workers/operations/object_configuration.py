@@ -11,7 +11,7 @@ from workers.request import Request, Response, xml_response
 from workers.routing import Level, operation
 
 
-@operation("GetObjectAcl", "GET", Level.OBJECT, query="acl", action="s3:GetObjectAcl")
+@operation("GetObjectAcl", "GET", Level.OBJECT, query="acl", action="s3:GetObjectAcl", versioned=True)
 def get_object_acl(request: Request) -> Response:
     """The private ACL."""
     check_owner(request)
@@ -19,8 +19,10 @@ def get_object_acl(request: Request) -> Response:
     return xml_response(document("AccessControlPolicy", access_control(record.owner or ROOT_ACCOUNT_ID)))
 
 
-@operation("GetObjectRetention", "GET", Level.OBJECT, query="retention", action="s3:GetObjectRetention")
-@operation("GetObjectLegalHold", "GET", Level.OBJECT, query="legal-hold", action="s3:GetObjectLegalHold")
+@operation("GetObjectRetention", "GET", Level.OBJECT, query="retention", action="s3:GetObjectRetention", versioned=True)
+@operation(
+    "GetObjectLegalHold", "GET", Level.OBJECT, query="legal-hold", action="s3:GetObjectLegalHold", versioned=True
+)
 def get_object_lock(request: Request) -> Response:
     """What AWS answers where the bucket has no object lock."""
     check_owner(request)

@@ -11,7 +11,7 @@ from workers.request import Request, Response, xml_response
 from workers.routing import Level, Xml, operation
 
 
-@operation("GetObjectTagging", "GET", Level.OBJECT, query="tagging", action="s3:GetObjectTagging")
+@operation("GetObjectTagging", "GET", Level.OBJECT, query="tagging", action="s3:GetObjectTagging", versioned=True)
 def get_object_tagging(request: Request) -> Response:
     """The object's tags; none is an empty set."""
     check_owner(request)
@@ -32,6 +32,7 @@ def get_object_tagging(request: Request) -> Response:
     Level.OBJECT,
     query="tagging",
     action="s3:PutObjectTagging",
+    versioned=True,
     writes=True,
     body=Xml(parse_tagging, limit=SMALL_LIMIT),
 )
@@ -41,7 +42,15 @@ def put_object_tagging(request: Request) -> Response:
     return Response(200, _version_header(_replace_tags(request, tags)))
 
 
-@operation("DeleteObjectTagging", "DELETE", Level.OBJECT, query="tagging", action="s3:DeleteObjectTagging", writes=True)
+@operation(
+    "DeleteObjectTagging",
+    "DELETE",
+    Level.OBJECT,
+    query="tagging",
+    action="s3:DeleteObjectTagging",
+    versioned=True,
+    writes=True,
+)
 def delete_object_tagging(request: Request) -> Response:
     """Remove the object's tags."""
     return Response(204, _version_header(_replace_tags(request, {})))

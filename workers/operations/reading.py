@@ -23,7 +23,7 @@ _PART_NUMBER = frozenset(("partNumber",))
 NOT_MODIFIED_HEADERS = ("etag", "last-modified", "cache-control", "expires", "x-amz-version-id")
 
 
-@operation("GetObject", "GET", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER)
+@operation("GetObject", "GET", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER, versioned=True)
 def get_object(request: Request) -> Response:
     """An object's data, whole or in ranges. Opened first, then described: headers and data are of one version."""
     check_owner(request)
@@ -40,7 +40,7 @@ def get_object(request: Request) -> Response:
             opened.close()
 
 
-@operation("HeadObject", "HEAD", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER)
+@operation("HeadObject", "HEAD", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER, versioned=True)
 def head_object(request: Request) -> Response:
     """An object's headers, as a GET would give them."""
     check_owner(request)

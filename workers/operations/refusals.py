@@ -29,6 +29,11 @@ _ENCRYPTION: Final = (
     "x-amz-server-side-encryption-bucket-key-enabled",
 )
 
+_CUSTOMER_KEYS: Final = {
+    prefix: tuple(f"{prefix}server-side-encryption-customer-{name}" for name in ("algorithm", "key", "key-md5"))
+    for prefix in ("x-amz-", "x-amz-copy-source-")
+}
+
 _LOCKS: Final = (
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
@@ -62,9 +67,9 @@ def check_object_write(request: Request) -> None:
     refuse_selectors(request, *_ENCRYPTION)
 
 
-def check_object_read(request: Request) -> None:
-    """Raise `S3Error` when a read brings a key for an object that is not encrypted."""
-    for name in _ENCRYPTION[1:4]:
+def check_object_read(request: Request, prefix: str = "x-amz-") -> None:
+    """Raise `S3Error` when a read brings a key for an object that is not encrypted; `prefix` is its headers'."""
+    for name in _CUSTOMER_KEYS[prefix]:
         if request.header(name) is not None:
             raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
 

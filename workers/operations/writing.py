@@ -6,6 +6,8 @@ from backends.api import ObjectRecord
 from workers.body import ObjectSource, RequestBody
 from workers.operations.common import check_owner, precondition
 from workers.operations.object_headers import checksum_headers, draft_record
+from workers.operations.refusals import refuse_selectors
+from workers.operations.renaming import HEADER as RENAME_SOURCE
 from workers.protocol.conditions import write_conditions
 from workers.request import Request, Response
 from workers.routing import Level, Stream, operation
@@ -15,6 +17,7 @@ from workers.routing import Level, Stream, operation
 def put_object(request: Request) -> Response:
     """Store the body as an object."""
     condition = precondition(write_conditions(request.header))
+    refuse_selectors(request, RENAME_SOURCE)  # it came without ?renameObject: not a wish for an empty object
     draft = draft_record(request)
     check_owner(request)
     clock = request.services.clock

@@ -1,7 +1,7 @@
 """Metrics to statsd over UDP. Names derive from the table of operations.
 
 `requests.OPERATION.STATUS` and `errors.CODE` are counters, `time.OPERATION` and `first_byte.OPERATION` timers in
-milliseconds, `bytes.received.OPERATION` and `bytes.sent.OPERATION` counters, `in_flight` a gauge a worker.
+milliseconds, `bytes.received.OPERATION` and `bytes.sent.OPERATION` counters.
 """
 
 from __future__ import annotations
