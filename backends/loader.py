@@ -52,11 +52,12 @@ def _from_entry_point(name: str) -> object:
 
 def _from_module(module_name: str, attribute: str) -> object:
     try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except AttributeError:
-        raise ConfigurationError(f"backend: module {module_name!r} has no {attribute!r}") from None
+        module = importlib.import_module(module_name)
     except Exception as error:
         raise ConfigurationError(f"backend: module {module_name!r} does not load: {_line(error)}") from error
+    if not hasattr(module, attribute):
+        raise ConfigurationError(f"backend: module {module_name!r} has no {attribute!r}")
+    return getattr(module, attribute)
 
 
 def _from_file(path: Path, attribute: str) -> object:

@@ -10,7 +10,7 @@ import itertools
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -48,7 +48,7 @@ from backends.memory.contents import Bucket, StoredObject
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plugin's options. `max_bytes` bounds the objects' data together; 0 sets no bound."""
 
-    max_bytes: int = 0
+    max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class MemoryBackend(Backend):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -41,7 +41,7 @@ CREATED: Final = 1_700_000_000_000_000_000
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plugin's options. `size` is that of every object, in bytes."""
 
-    size: int = 1024
+    size: Annotated[int, msgspec.Meta(ge=0)] = 1024
 
 
 class Zeros(OpenObject):
@@ -71,8 +71,6 @@ class NoopBackend(Backend):
             size = msgspec.convert(dict(config.options), Options).size
         except msgspec.ValidationError as error:
             raise ConfigurationError(f"noop: {error}") from None
-        if size < 0:
-            raise ConfigurationError("noop: size is negative")
         self._record: Final = ObjectRecord(size=size, etag="0" * 32, modified=CREATED)
         self._zeros: Final = Zeros(self._record)
         self._documents: dict[tuple[str | None, str], Document] = {}
