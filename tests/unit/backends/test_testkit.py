@@ -1,0 +1,99 @@
+"""The conformance suite: it passes right plugins, fails wrong ones, and says what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+WRONG = Path(__file__).with_name("wrong_plugins.py")
+
+FOUND_OUT = [
+    ("AsksTheRecordFirst", "objects", "test_put_returns_the_record"),
+    ("ReadsInAnotherThread", "objects", "test_put_returns_the_record"),
+    ("IgnoresPreconditions", "preconditions", "test_an_object_that_is_there"),
+    ("ChecksBeforeTheBody", "preconditions", "test_an_object_that_appears_while_the_body_comes"),
+    ("ChecksWithoutExclusion", "preconditions", "test_nobody_publishes_between_check_and_publication"),
+    ("TranslatesTheBodysErrors", "objects", "test_a_body_that_raises_leaves_nothing"),
+    ("TakesAnyLength", "objects", "test_a_body_of_another_length_than_announced"),
+    ("LocksWhileItReads", "objects", "test_an_unfinished_put_is_seen_by_nobody"),
+    ("ShowsNewDataToOldReaders", "objects", "test_an_open_object_stays_what_it_was"),
+    ("ForgetsTags", "records", "test_every_field_comes_back"),
+    ("OrdersByUtf16", "listing", "test_any_scan_of_hostile_keys"),
+    ("FoldsCase", "keys", "test_all_keys_side_by_side"),
+    ("RepeatsRevisions", "documents", "test_every_write_has_its_own_revision"),
+    ("ComparesAndSwapsApart", "documents", "test_counting_by_compare_and_swap"),
+    ("TakesAnyOption", "plugin", "test_an_unknown_option_is_refused"),
+    ("DeletesFullBuckets", "buckets", "test_a_bucket_with_an_object_is_not_deleted"),
+    ("LosesChanges", "copying", "test_concurrent_changes_of_a_record_are_all_kept"),
+    ("RenamesThingsAway", "copying", "test_a_rename_onto_itself_keeps_the_object"),
+    ("PagesOneTooMany", "listing", "test_pages_of_any_size_give_the_whole_listing"),
+    ("KeepsDocumentsOfDeletedBuckets", "buckets", "test_a_bucket_made_again_is_empty_and_new"),
+    ("DeclaresWhatItDoesNot", "plugin", "test_what_is_declared_is_not_left_to_the_default"),
+    ("WrapsGuards", "preconditions", "test_what_the_guard_raises_passes"),
+]
+
+
+def run(*arguments: str, module: str = "backends.testkit", directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run the suite as a plugin's author does."""
+    command = [sys.executable, "-m", "pytest", "-p", "backends.testkit.plugin", "--pyargs", module, *arguments]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.parametrize("mode", [(), ("--gevent",)], ids=["threads", "gevent"])
+def test_the_memory_plugin_passes(mode: tuple[str, ...]) -> None:
+    result = run("--backend", "backends.memory:MemoryBackend", *mode)
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout
+
+
+@pytest.mark.parametrize(("plugin", "module", "test"), FOUND_OUT, ids=[row[0] for row in FOUND_OUT])
+def test_a_wrong_plugin_is_found_out(plugin: str, module: str, test: str) -> None:
+    result = run("--backend", f"{WRONG}:{plugin}", "-k", test, "--tb=no", module=f"backends.testkit.test_{module}")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"FAILED backends/testkit/test_{module}.py::{test}" in result.stdout
+
+
+def test_the_noop_plugin_does_not_pass() -> None:
+    result = run("--backend", "backends.noop:NoopBackend", "--maxfail", "5", "--tb=no")
+    assert result.returncode == 1
+    assert "5 failed" in result.stdout
+
+
+def test_without_a_plugin_it_says_what_it_needs() -> None:
+    result = run()
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "needs --backend NAME|MODULE:CLASS|FILE.py" in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_a_plugin_that_does_not_load_is_told_in_one_line() -> None:
+    result = run("--backend", "no_such_module:Plugin")
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: backend: module 'no_such_module' does not load" in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_gevent_and_parallel_runs_exclude_each_other() -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "backends.testkit.plugin", "--pyargs", "backends.testkit"]
+    result = subprocess.run(
+        [*command, "--backend", "backends.memory:MemoryBackend", "--gevent", "-n", "2"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--gevent" in result.stderr
+
+
+def test_options_reach_the_plugin(tmp_path: Path) -> None:
+    config = tmp_path / "options.toml"
+    config.write_text("max_bytes = 10\n", encoding="utf-8")
+    result = run(
+        "--backend", "backends.memory:MemoryBackend", "--backend-config", str(config),
+        "-k", "test_any_slice_can_be_read", "--tb=line", module="backends.testkit.test_objects",
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "max_bytes = 10 is reached" in result.stdout
