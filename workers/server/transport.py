@@ -190,8 +190,9 @@ class Transport:
     def send_file(self, fd: int, offset: int, length: int, seconds: float) -> int:
         """Send `length` bytes of an open file; return how many there were (fewer when the file is shorter).
 
-        `accepted` counts as it goes. One buffer is filled and sent over and over: 64 MiB over loopback took 0.32 to
-        0.37 s of CPU per GB, sendfile 0.48 to 0.50. It serves TLS too, and never waits for the disk in the event loop.
+        `accepted` counts as it goes. One buffer is filled and sent over and over: 64 MiB files over loopback left at
+        2.1 to 2.3 GB/s, by sendfile at 1.5 to 1.7, for the same 0.25 s of CPU per GB (runs taken in turns). It serves
+        TLS too, and never waits for the disk in the event loop. A real network card may favour sendfile: not measured.
         """
         total = 0
         with memoryview(bytearray(min(_READ_BYTES, length))) as view:
@@ -308,8 +309,7 @@ def read_file(fd: int, offset: int, length: int, hub: Any) -> bytearray:
     with memoryview(data) as view:
         while have < length and (size := read_file_into(fd, view[have:], offset + have, hub)):
             have += size
-    del data[have:]
-    return data
+    return data if have == length else data[:have]
 
 
 def read_file_into(fd: int, view: memoryview, offset: int, hub: Any) -> int:

@@ -24,7 +24,6 @@ from workers.server.connection import FRESH_SECONDS, Connection, Service
 from workers.server.errors import request_ids
 from workers.server.head import EnvironKeys, Hosts
 from workers.server.limits import Limits, limits_from
-from workers.server.memory import reuse_large_blocks
 from workers.server.response import Context, Dates, FileWrapper, HeaderKinds
 from workers.server.transport import TlsTransport, Transport
 
@@ -49,7 +48,6 @@ class ShardgateWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no 
 
     def run(self) -> None:
         """Serve until told to stop, then finish what is in flight."""
-        reuse_large_blocks()
         limits = self._limits
         self._service = Service(
             application=self.wsgi,
