@@ -4,6 +4,7 @@ import errno
 import http.client
 import os
 import socket
+import ssl
 import stat
 from pathlib import Path
 from typing import Final
@@ -86,29 +87,31 @@ def _remove_stale(path: Path) -> None:
     raise SupervisionError(f"listen_socket: {path} is in use")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 def ready_status(settings: Settings, *, timeout: float = 1.0) -> int | None:
     """What the shard answers to the readiness check: an HTTP status, or None for no answer."""
-    connection: http.client.HTTPConnection
-    if settings.listen_socket is not None:
-        connection = _UnixConnection(settings.listen_socket, timeout)
-    else:
-        host = settings.endpoint.removeprefix("http://").rpartition(":")[0].strip("[]")
-        connection = http.client.HTTPConnection(host, settings.port, timeout=timeout)
+    connection = http.client.HTTPConnection("localhost", timeout=timeout)
     try:
+        connection.sock = _connect(settings, timeout)
         connection.request("GET", READY_PATH, headers={"Connection": "close"})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
+
+
+def _connect(settings: Settings, timeout: float) -> socket.socket:
+    if settings.listen_socket is not None:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(timeout)
+        connected.connect(str(settings.listen_socket))
+    else:
+        host = settings.endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
+        connected = socket.create_connection((host, settings.port), timeout)
+    if settings.tls_certificate is None:
+        return connected
+    # Asked whether it works, not who it is: the certificate is for the clients' name of this host.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connected)

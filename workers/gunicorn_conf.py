@@ -42,6 +42,10 @@ def configuration() -> dict[str, Any]:
         "timeout": _whole(settings.worker_timeout),
         "graceful_timeout": _whole(settings.graceful_timeout),
         "loglevel": settings.log_level,
+        **({"certfile": str(settings.tls_certificate)} if settings.tls_certificate else {}),
+        **({"keyfile": str(settings.tls_key)} if settings.tls_key else {}),
+        "proxy_protocol": "auto" if settings.proxy_protocol else "off",
+        "proxy_allow_ips": ",".join(settings.trusted_proxies),
         # The connection loop reads its limits from the environment: give it what the settings file says, too.
         "raw_env": [
             f"{option.variable}={option.kind.show(getattr(settings, option.name))}"

@@ -8,6 +8,7 @@ default < TOML file < environment < command line.
 import difflib
 import json
 import os
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from workers.settings_kinds import (
     HostName,
     Kind,
     Names,
+    Network,
     RedisUrl,
     Seconds,
     Secret,
@@ -124,6 +126,26 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "listen_socket",
             FilePath(),
             "Listen on this unix socket instead of host and port, for a proxy on the same host.",
+        ),
+        Option(
+            "tls_certificate", FilePath(), "PEM file with the certificate and its chain: serve HTTPS instead of HTTP."
+        ),
+        Option(
+            "tls_key",
+            FilePath(),
+            "PEM file with the certificate's private key, when that is not in the same file.",
+        ),
+        Option(
+            "proxy_protocol",
+            Switch(),
+            "A proxy in front announces each client's address by the PROXY protocol, version 1 or 2.",
+            False,
+        ),
+        Option(
+            "trusted_proxies",
+            Names(Network()),
+            "Addresses or networks of the proxies whose PROXY header is believed.",
+            ("127.0.0.1", "::1"),
         ),
         Option("region", Text(pattern=r"[a-z0-9-]{1,64}"), "Region that signatures are checked against.", "us-east-1"),
         Option(
@@ -246,6 +268,10 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 9000
     listen_socket: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    proxy_protocol: bool = False
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     region: str = "us-east-1"
     virtual_host_domains: tuple[str, ...] = ()
     redis_url: str = field(default="", repr=False)
@@ -279,10 +305,11 @@ class Settings:
     @property
     def endpoint(self) -> str:
         """The URL that a client on this host uses."""
+        scheme = "http" if self.tls_certificate is None else "https"
         if self.listen_socket is not None:
-            return f"http+unix://{self.listen_socket}"
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+            return f"{scheme}+unix://{self.listen_socket}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     def as_environment(self, *, only_from: Callable[[str], bool] = lambda origin: True) -> dict[str, str]:
         """Environment variables that give another process these settings; secrets are left out.
@@ -447,6 +474,20 @@ def _complete(values: dict[str, Any], origins: Mapping[str, str], here: Path) ->
     for one, other in (("access_key", "secret_key"), ("secret_key", "access_key")):
         if values[one] and not values[other]:
             raise SettingsError(f"{other} is not set, but {one} is ({origins[one]}): give both or none")
+    _check_tls(values["tls_certificate"], values["tls_key"], origins)
+
+
+def _check_tls(certificate: Path | None, key: Path | None, origins: Mapping[str, str]) -> None:
+    """Load the pair once, so that a wrong one is found before a worker tries."""
+    if certificate is None:
+        if key is not None:
+            raise SettingsError(f"tls_certificate is not set, but tls_key is ({origins['tls_key']})")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        origin = origins["tls_certificate"]
+        raise SettingsError(f"tls_certificate ({origin}): {certificate}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

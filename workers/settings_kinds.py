@@ -8,6 +8,7 @@ import os
 import re
 import string
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
@@ -192,6 +193,21 @@ class HostName(_Single):
         if not re.fullmatch(r"[0-9a-z_.-]+|[0-9a-f:.]+(%[0-9a-z]+)?", text):
             raise ValueError(f"{text!r} is not a host name or address")
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class Network(_Single):
+    """An IP address or a network in CIDR notation, as text in its usual form."""
+
+    hint: ClassVar[str] = "network"
+
+    def parse(self, raw: object, base: Path) -> str:
+        text = _text(raw).strip()
+        try:
+            network = ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not an address or network: {error}") from None
+        return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 @dataclass(frozen=True, slots=True)

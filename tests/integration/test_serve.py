@@ -4,12 +4,15 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -138,6 +141,35 @@ def test_reload_reads_the_file_again(start_gateway):
     with pytest.raises(client.exceptions.ClientError):
         client.create_bucket(Bucket="after")
     assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["before"]
+
+
+def test_serves_https(start_gateway, tmp_path):
+    pair = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", *pair],
+        check=True,
+        capture_output=True,
+    )
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    gateway = start_gateway("--backend", "noop", "--tls-certificate", certificate, "--tls-key", key, wait=False)
+    wait_until(lambda: f"at https://127.0.0.1:{gateway.port} (" in gateway.output.read_text(), what="readiness")
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    with urlopen(f"https://127.0.0.1:{gateway.port}/-/live", timeout=10, context=context) as answer:
+        assert answer.status == 200
+
+
+def test_serves_on_a_unix_socket(start_gateway):
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="sg") as short:
+        path = f"{short}/s"
+        gateway = start_gateway("--backend", "noop", "--listen-socket", path, wait=False)
+        wait_until(lambda: f"at http+unix://{path} (" in gateway.output.read_text(), what="readiness")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b"GET /-/live HTTP/1.1\r\nHost: s3\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+        gateway.stop()
+        assert not Path(path).exists()
 
 
 def refusal(*arguments: str, **environ: str) -> tuple[int, list[str]]:

@@ -34,6 +34,14 @@ def test_settings_become_gunicorns(environ):
     assert (made["preload_app"], made["control_socket_disable"], made["max_requests"]) == (False, True, 0)
 
 
+def test_proxies_become_gunicorns(environ):
+    assert gunicorn_conf.configuration()["proxy_protocol"] == "off"
+    environ.setenv("SHARDGATE_PROXY_PROTOCOL", "yes")
+    environ.setenv("SHARDGATE_TRUSTED_PROXIES", "10.0.0.0/8,::1")
+    made = gunicorn_conf.configuration()
+    assert (made["proxy_protocol"], made["proxy_allow_ips"]) == ("auto", "10.0.0.0/8,::1")
+
+
 def test_limits_of_the_file_reach_the_connection_loop(environ, tmp_path):
     file = tmp_path / "c.toml"
     file.write_text("head_timeout = 7\nmax_header_bytes = 5000\n")

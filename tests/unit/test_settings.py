@@ -103,6 +103,10 @@ def test_lists_from_every_source(tmp_path):
         ('directory = "a\\u0000b"', "directory"),
         ('virtual_host_domains = "a b"', "virtual_host_domains"),
         ("virtual_host_domains = 5", "virtual_host_domains"),
+        ('trusted_proxies = ["10.0.0.1/8"]', "trusted_proxies"),
+        ('trusted_proxies = "proxy.example"', "trusted_proxies"),
+        ('tls_certificate = "none.pem"', "tls_certificate"),
+        ('tls_key = "none.pem"', "tls_certificate is not set, but tls_key is"),
         ('access_key = "x"', "access_key"),
         ('access_key = "ACCESSKEY"', "secret_key is not set, but access_key is"),
         ('secret_key = "topsecret"', "access_key is not set, but secret_key is"),
@@ -209,6 +213,11 @@ def test_misspelt_variables_are_reported():
 def test_bind_and_endpoint(given, bind, endpoint):
     settings = load_settings(given, {})
     assert (settings.bind, settings.endpoint) == (bind, endpoint)
+
+
+def test_proxies_are_addresses_and_networks():
+    environ = {"SHARDGATE_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7, 2001:DB8::/32"}
+    assert load_settings({}, environ).trusted_proxies == ("10.0.0.0/8", "192.0.2.7", "2001:db8::/32")
 
 
 def test_workers_find_what_the_first_start_generated(tmp_path):
