@@ -16,7 +16,7 @@ class CopySource:
     __slots__ = ("_blocks", "_record", "_rest", "length")
 
     def __init__(self, opened: OpenObject, record: ObjectRecord) -> None:
-        self.length: int | None = stored_size(opened.record)
+        self.length: int | None = opened.record.stored_size
         self._record = record
         self._blocks: Iterator[bytes] = opened.read(0, self.length) if self.length else iter(())
         self._rest = b""
@@ -30,11 +30,6 @@ class CopySource:
     def record(self) -> ObjectRecord:
         """The record that was given."""
         return self._record
-
-
-def stored_size(record: ObjectRecord) -> int:
-    """Bytes that the storage holds for an object, which encryption makes more than its size."""
-    return record.encryption.stored_size if record.encryption else record.size
 
 
 def _still(before: ObjectRecord) -> Precondition:

@@ -120,6 +120,11 @@ class ObjectRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     encryption: Encryption | None = None
     extra: Mapping[str, Any] = {}
 
+    @property
+    def stored_size(self) -> int:
+        """Bytes that the storage holds for the object, which encryption makes more than its size."""
+        return self.encryption.stored_size if self.encryption else self.size
+
     def replace(self, **changes: Any) -> ObjectRecord:
         """A copy with the given fields changed."""
         return msgspec.structs.replace(self, **changes)

@@ -15,6 +15,7 @@ CONTRACT = {
     "backends.records",
     "backends.loader",
     "backends.hierarchy",
+    "backends.listing",
     "backends.offload",
 }
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from backends.api import NoSuchBucket, NoSuchObject, NoSuchVersion, ObjectRecord, OpenObject
-from backends.copying import stored_size
 from backends.offload import offload
 from workers.backend_errors import s3_error
 from workers.iam.authorization import authorize, check_expected_owner
@@ -192,7 +191,7 @@ class DigestingSource:
     __slots__ = ("_blocks", "_digests", "_record", "length")
 
     def __init__(self, opened: OpenObject, record: ObjectRecord, algorithm: Algorithm) -> None:
-        self.length: int | None = stored_size(opened.record)
+        self.length: int | None = opened.record.stored_size
         self._record = record
         self._digests = ExpectedDigests(algorithm)
         self._blocks: Iterator[bytes] = opened.read(0, self.length) if self.length else iter(())

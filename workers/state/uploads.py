@@ -1,0 +1,248 @@
+"""Multipart uploads in Redis: fast and shared, and rebuilt from the storage whenever Redis has lost them.
+
+The storage holds every upload and part durably before a client hears of it (`Backend.create_upload`, `put_part`). Redis
+decides what happens at the same time: which part of a number counts, who completes, that an aborted upload takes no
+more. Its hash of an upload carries the run id of the server it was known to be whole in; after a restart or a fail-over
+that does not match any more, and the hash is restored from the storage under a lock, once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+from redis.commands.core import Script
+
+from backends.api import Backend, Caller, NoSuchUpload, ObjectRecord, PartRecord, UploadRecord
+from workers.state import scripts
+from workers.state.locks import lock
+from workers.state.redis import Epoch, as_text
+from workers.state.upload_index import UploadIndex
+
+PREFIX: Final = "shardgate:v1:upload:"
+ID_LENGTH: Final = 48
+MAX_PARTS: Final = 10_000
+
+OPEN_LIFETIME_MS: Final = 7 * 86_400_000
+"""An upload that nobody touched for a week leaves Redis; the storage still has it."""
+DONE_LIFETIME_MS: Final = 86_400_000
+"""How long a completion that is asked for again gets the same answer."""
+LEASE_MS: Final = 15_000
+RENEW_SECONDS: Final = 5.0
+RESTORE_SECONDS: Final = 60.0
+_FETCH: Final = 1000
+_KNOWN: Final = 4096
+
+_part_decoder = msgspec.json.Decoder(PartRecord)
+_upload_decoder = msgspec.json.Decoder(UploadRecord)
+_object_decoder = msgspec.json.Decoder(ObjectRecord)
+_encode = msgspec.json.Encoder().encode
+
+
+class Busy(Exception):
+    """The upload is being completed by somebody else."""
+
+
+class Done(Exception):
+    """The upload has been completed; `record` is the object's."""
+
+    def __init__(self, record: ObjectRecord) -> None:
+        super().__init__()
+        self.record = record
+
+
+class PartsPage(NamedTuple):
+    """Some parts in order of their numbers, and whether more follow."""
+
+    parts: list[PartRecord]
+    truncated: bool
+
+
+def new_upload_id(now: int) -> str:
+    """An upload id: the time first, so that ids of one key sort by it, then 128 random bits."""
+    return f"{now:016x}{secrets.token_hex(16)}"
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether a client's upload id can be one of ours."""
+    return len(text) == ID_LENGTH and not text.strip("0123456789abcdef")
+
+
+class Uploads:
+    """The multipart uploads of the fleet. Raises `redis.RedisError` when Redis is away."""
+
+    def __init__(self, client: redis.Redis, epoch: Epoch, backend: Backend) -> None:
+        self._redis = client
+        self._epoch = epoch
+        self._backend = backend
+        self.index = UploadIndex(client, epoch, backend)
+        # Records of uploads never change; what may change, their state, is asked for in Redis each time.
+        self._known: OrderedDict[tuple[str, str], UploadRecord] = OrderedDict()
+        self._add_part = client.register_script(scripts.ADD_PART)
+        self._begin = client.register_script(scripts.BEGIN)
+        self._renew = client.register_script(scripts.RENEW)
+        self._reopen = client.register_script(scripts.REOPEN)
+        self._finish = client.register_script(scripts.FINISH)
+        self._abort = client.register_script(scripts.ABORT)
+
+    def create(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
+        """Begin an upload: in the storage first, so that nothing acknowledged lives in Redis alone."""
+        self._redis.ping()
+        self._backend.create_upload(caller, bucket, upload)
+        self._write(bucket, upload, [])
+        self.index.add(bucket, upload)
+
+    def get(self, caller: Caller, bucket: str, key: str, upload_id: str) -> UploadRecord:
+        """An upload that was begun for this bucket and key; it may be over by now. Raises `NoSuchUpload`."""
+        if not is_upload_id(upload_id):
+            raise NoSuchUpload
+        upload = self._known.get((bucket, upload_id))
+        if upload is None:
+            upload = self._fetch(caller, bucket, upload_id)
+            self._known[bucket, upload_id] = upload
+            if len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+        if upload.key != key:
+            raise NoSuchUpload
+        return upload
+
+    def add_part(self, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> PartRecord | None:
+        """Let a stored part count, as the last of its number; returns the one that it replaces.
+
+        Raises `NoSuchUpload` when the upload is over, `Busy` while it is completed.
+        """
+        arguments: list[Any] = [f"p{part.number}", _encode(part), OPEN_LIFETIME_MS]
+        state, *replaced = self._run(caller, bucket, upload.id, self._add_part, arguments)
+        if state == b"completing":
+            raise Busy
+        if state != b"open":
+            raise NoSuchUpload
+        return _part_decoder.decode(replaced[0]) if replaced[0] else None
+
+    def parts(self, caller: Caller, bucket: str, upload_id: str, after: int, limit: int) -> PartsPage:
+        """Parts with a greater number than `after`. Raises `NoSuchUpload`."""
+        self._require_open(caller, bucket, upload_id)
+        found: list[PartRecord] = []
+        first = after + 1
+        while first <= MAX_PARTS and len(found) <= limit:
+            numbers = range(first, min(first + _FETCH, MAX_PARTS + 1))
+            values = self._redis.hmget(_name(upload_id), [f"p{number}" for number in numbers])
+            found.extend(_part_decoder.decode(value) for value in values if value is not None)
+            first += _FETCH
+        return PartsPage(found[:limit], len(found) > limit)
+
+    def begin_completion(self, caller: Caller, bucket: str, upload_id: str) -> tuple[str, dict[int, PartRecord]]:
+        """Become the one who completes; returns the token of that right, and all parts by number.
+
+        Raises `Busy`, `Done`, `NoSuchUpload`.
+        """
+        token = secrets.token_hex(16)
+        state, *rest = self._run(caller, bucket, upload_id, self._begin, [token, LEASE_MS])
+        if state == b"done":
+            raise Done(_object_decoder.decode(rest[0]))
+        if state == b"busy":
+            raise Busy
+        if state != b"begun":
+            raise NoSuchUpload
+        fields = self._redis.hgetall(_name(upload_id))
+        parts = [_part_decoder.decode(value) for field, value in fields.items() if field[:1] == b"p"]
+        return token, {part.number: part for part in parts}
+
+    def renew(self, upload_id: str, token: str) -> bool:
+        """Stay the one who completes; false when the right has passed to somebody else."""
+        return bool(self._renew(keys=[_name(upload_id)], args=[token, LEASE_MS]))
+
+    def reopen(self, upload_id: str, token: str) -> None:
+        """Give the right to complete back; the upload goes on."""
+        self._reopen(keys=[_name(upload_id)], args=[token])
+
+    def finish(self, caller: Caller, bucket: str, upload: UploadRecord, result: ObjectRecord) -> None:
+        """Remember a completion's answer, then let the storage forget the upload."""
+        arguments: list[Any] = [_encode(result), _encode(upload), bucket, self._epoch.value, DONE_LIFETIME_MS]
+        self._finish(keys=[_name(upload.id)], args=arguments)
+        self.index.remove(bucket, upload)
+        self._backend.abort_upload(caller, bucket, upload.id)
+
+    def abort(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
+        """End an upload and remove all of it. Raises `NoSuchUpload` when it is over, `Busy` while it is completed."""
+        state = self._run(caller, bucket, upload.id, self._abort, [DONE_LIFETIME_MS])
+        if state == b"busy":
+            raise Busy
+        if state == b"done":
+            raise NoSuchUpload
+        self._backend.abort_upload(caller, bucket, upload.id)
+        self.index.remove(bucket, upload)
+        self._redis.delete(_name(upload.id))
+        self._known.pop((bucket, upload.id), None)
+
+    # -- between Redis and the storage
+
+    def _fetch(self, caller: Caller, bucket: str, upload_id: str) -> UploadRecord:
+        for _ in range(2):
+            stored, epoch, owner = self._redis.hmget(_name(upload_id), ["upload", "epoch", "bucket"])
+            if stored is not None and as_text(epoch) == self._epoch.value:
+                if as_text(owner) != bucket:
+                    raise NoSuchUpload
+                return _upload_decoder.decode(stored)
+            self._restore(caller, bucket, upload_id)
+        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+
+    def _require_open(self, caller: Caller, bucket: str, upload_id: str) -> None:
+        for _ in range(2):
+            state, epoch = self._redis.hmget(_name(upload_id), ["state", "epoch"])
+            if state is not None and as_text(epoch) == self._epoch.value:
+                if state in (b"done", b"aborting"):
+                    raise NoSuchUpload
+                return
+            self._restore(caller, bucket, upload_id)
+        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+
+    def _run(self, caller: Caller, bucket: str, upload_id: str, script: Script, arguments: list[Any]) -> Any:
+        """Run a script that begins with the epoch; restore the upload once when Redis does not know it."""
+        for _ in range(2):
+            answer = script(keys=[_name(upload_id)], args=[self._epoch.value, *arguments])
+            if answer != scripts.STALE and answer[0] != scripts.STALE:
+                return answer
+            self._restore(caller, bucket, upload_id)
+        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+
+    def _restore(self, caller: Caller, bucket: str, upload_id: str) -> None:
+        """Write into Redis what the storage knows of an upload. Raises `NoSuchUpload`.
+
+        Whoever waited for the lock finds the work done.
+        """
+        with lock(self._redis, _name(upload_id) + ":restore", lifetime=RESTORE_SECONDS, wait=RESTORE_SECONDS):
+            epoch = self._redis.hget(_name(upload_id), "epoch")
+            if as_text(epoch) == self._epoch.value:
+                return
+            stored = self._backend.load_upload(caller, bucket, upload_id)
+            latest: dict[int, PartRecord] = {}
+            for part in stored.parts:
+                known = latest.get(part.number)
+                if known is None or known.modified < part.modified:
+                    latest[part.number] = part
+            self._write(bucket, stored.upload, list(latest.values()))
+
+    def _write(self, bucket: str, upload: UploadRecord, parts: list[PartRecord]) -> None:
+        """Write an upload's whole hash in one step."""
+        name = _name(upload.id)
+        fields: dict[Any, Any] = {
+            "upload": _encode(upload),
+            "bucket": bucket,
+            "state": "open",
+            "epoch": self._epoch.value,
+        }
+        fields.update((f"p{part.number}", _encode(part)) for part in parts)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(name)
+        pipeline.hset(name, mapping=fields)
+        pipeline.pexpire(name, OPEN_LIFETIME_MS)
+        pipeline.execute()
+
+
+def _name(upload_id: str) -> str:
+    """The upload's key; the braces keep all keys of one upload on one node of a cluster."""
+    return PREFIX + "{" + upload_id + "}"
