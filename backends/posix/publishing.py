@@ -1,0 +1,405 @@
+"""How an object becomes visible, moves and goes: each change one step for every reader, whatever dies in between.
+
+A new object is written to a nameless file (O_TMPFILE) in the bucket's directory, gets its record and its time, and is
+then linked to its name, or, where an object has that name, linked to a name in the staging area and moved over it.
+
+Races, and why they end well. All changes of one key are made under its lock; what follows is about other keys.
+
+* Put `a/b` while the object `a` is a file: the file is moved to its displaced name and a directory made in its place,
+  both under the lock of `a`. A reader of `a` in between finds the displaced name. Should the process die in between,
+  the object is where lookups find it.
+* Put `a` while the directory `a` comes (put `a/b`) or goes (delete `a/b`): link and rename refuse a name that is a
+  directory, atomically; then the displaced name is written. If the directory goes at that moment, `a` stays under its
+  displaced name, which is as good. Nothing is ever moved back; the next put of `a` takes the natural name and then
+  removes the displaced file, which nobody sees any more: the natural name wins.
+* Delete `a` with both names in use (somebody died between those two steps): the displaced one goes first, so that the
+  older object never comes to light again.
+* Delete `a/b` removes directories that became empty, while put `a/c` goes on in them: rmdir only removes an empty
+  directory; and nothing can be linked into a removed one, not even by a descriptor that was opened before. The put gets
+  ENOENT, makes the directories again and repeats.
+* Delete the bucket: its last step is rmdir of its directory. Either the put was linked before, then rmdir fails, or the
+  put gets ENOENT and finds no bucket.
+
+What has been made durable: the file's data and record before the step that makes it visible, the directory behind it
+and the directories that were made for it before the put returns. Synchronizing happens in threads and under no lock.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from backends.api import (
+    KeyNotStorable,
+    NoSuchBucket,
+    NoSuchObject,
+    ObjectRecord,
+    Precondition,
+    StorageUnavailable,
+)
+from backends.offload import offload
+from backends.posix.attributes import Records, sync_directory
+from backends.posix.failures import failure, translated
+from backends.posix.layout import Layout, Place
+from backends.posix.locks import Locks
+from backends.posix.opened import PosixObject, find
+from backends.posix.staging import Staged, is_directory
+from backends.posix.system import DIRECTORY_FLAGS, Opener, exchange
+
+_ATTEMPTS: Final = 1000
+"""How often a change starts over when others remove or make directories under its hands."""
+
+_DEAR_TO_FREE: Final = 64 << 20
+"""Bytes of a file from which freeing its blocks takes so long that a thread does it."""
+
+
+class _Missing(Exception):
+    """The parent directory does not exist."""
+
+
+class _Blocked(Exception):
+    """A file stands where a parent directory has to be."""
+
+
+class _IsDirectory(Exception):
+    """A directory has the name."""
+
+
+class Publisher:
+    """Publishes, moves and removes the objects below one DIR."""
+
+    def __init__(self, layout: Layout, opener: Opener, records: Records, locks: Locks, *, durable: bool, mode: int):
+        self._layout = layout
+        self._opener = opener
+        self._records = records
+        self._locks = locks
+        self._durable = durable
+        self._mode = mode
+        self._exchanges = True
+
+    @translated
+    def find(self, place: Place) -> PosixObject | None:
+        """Open the object at `place`; None when there is none."""
+        return find(self._opener, self._records, place)
+
+    def current(self, place: Place) -> ObjectRecord | None:
+        """The record of the object at `place`."""
+        found = self.find(place)
+        if found is None:
+            return None
+        found.close()
+        return found.record
+
+    # -- publishing
+
+    def publish(self, staged: Staged, place: Place, precondition: Precondition) -> None:
+        """Make a finished file the object of a key, if the precondition holds."""
+        made: list[str] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._locks.hold(place.lock):
+                    if not precondition.always:
+                        precondition.check(self.current(place))
+                    directory = self._put_in_place(staged, place, made)
+                break
+            except _Missing:
+                self._make_parents(place.natural, place.bucket, made)
+            except _Blocked:
+                self._displace_ancestor(place, made)
+        else:
+            raise StorageUnavailable("the directories of a key keep changing")
+        self._sync({directory, *map(os.path.dirname, made)})
+
+    @translated
+    def _put_in_place(self, staged: Staged, place: Place, made: list[str]) -> str:
+        """Give a staged file its name; returns the directory that has changed."""
+        try:
+            self._put_at(staged, place.natural)
+        except _IsDirectory:
+            displaced = place.displaced
+            self._make_parents(displaced, place.bucket, made)
+            self._put_at(staged, displaced)
+            return os.path.dirname(displaced)
+        self._remove_displaced(place)
+        return os.path.dirname(place.natural)
+
+    def _remove_displaced(self, place: Place) -> set[str]:
+        """Remove the file under the displaced name, which the natural one hides; returns what that changed."""
+        displaced = place.displaced
+        if not _remove(displaced) or os.path.dirname(displaced) == os.path.dirname(place.natural):
+            return set()
+        return {self._prune(displaced, place.bucket)}
+
+    def _put_at(self, staged: Staged, path: str) -> None:
+        directory, name = os.path.split(path)
+        parent = self._open_parent(directory)
+        try:
+            if not staged.named:
+                try:
+                    staged.link(name, parent)
+                    return
+                except FileExistsError:
+                    pass
+                except FileNotFoundError:
+                    raise _Missing from None
+            self._replace(staged, name, parent)
+        finally:
+            os.close(parent)
+
+    def _replace(self, staged: Staged, name: str, parent: int) -> None:
+        try:
+            old: os.stat_result | None = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            old = None
+        if old is not None:
+            self._must_be_replaceable(old)
+        source = staged.name_it(self._layout)
+        try:
+            # ext4 starts to write out the data when one file is moved over another (100 us); not so in an exchange.
+            if not self._durable and old is not None and self._exchanged(source, name, parent):
+                _dear(old, os.unlink, source)
+            else:
+                _dear(old, os.rename, source, name, dst_dir_fd=parent)
+            staged.gone()
+        except (IsADirectoryError, NotADirectoryError):
+            raise _IsDirectory from None
+        except FileNotFoundError:
+            raise _Missing from None
+        if old is not None:
+            self._records.forget(old)
+
+    def _exchanged(self, source: str, name: str, parent: int) -> bool:
+        """Let the staged file and the old one change places; False where that cannot be done."""
+        if not self._exchanges:
+            return False
+        try:
+            exchange(source, name, parent)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                self._exchanges = False
+                return False
+            raise
+        if is_directory(source):
+            # Somebody who takes no locks made a directory of that name just now.
+            exchange(source, name, parent)
+            raise _IsDirectory
+        return True
+
+    def _must_be_replaceable(self, old: os.stat_result) -> None:
+        if stat.S_ISDIR(old.st_mode):
+            raise _IsDirectory
+        if not (stat.S_ISREG(old.st_mode) or (self._opener.follow and stat.S_ISLNK(old.st_mode))):
+            raise KeyNotStorable("something that is neither a file nor a directory has that name")
+
+    def _open_parent(self, directory: str) -> int:
+        try:
+            return self._opener.open(directory, DIRECTORY_FLAGS)
+        except FileNotFoundError:
+            raise _Missing from None
+        except NotADirectoryError:
+            raise _Blocked from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise KeyNotStorable("a symbolic link stands in the key's path") from None
+            raise
+
+    # -- directories
+
+    @translated
+    def _make_parents(self, path: str, bucket: str, made: list[str]) -> None:
+        """Make the missing directories above `path`, up to the bucket's own. Raises `NoSuchBucket`."""
+        missing = [os.path.dirname(path)]
+        while missing:
+            if missing[-1] == bucket:
+                if not is_directory(bucket):
+                    raise NoSuchBucket
+                missing.pop()
+                continue
+            try:
+                os.mkdir(missing[-1], self._mode)
+            except FileNotFoundError:
+                missing.append(os.path.dirname(missing[-1]))
+                continue
+            except (FileExistsError, NotADirectoryError):
+                # A file may be in the way; the caller sees to that, or starts over when the directory goes again.
+                pass
+            else:
+                made.append(missing[-1])
+            missing.pop()
+
+    @translated
+    def _displace_ancestor(self, place: Place, made: list[str]) -> None:
+        """Move the object that stands where the key needs a directory to its displaced name."""
+        segments = place.key.split("/")
+        for count in range(1, len(segments)):
+            ancestor = Place(place.bucket, "/".join(segments[:count]))
+            try:
+                status = os.lstat(ancestor.natural)
+            except FileNotFoundError:
+                return
+            except NotADirectoryError:
+                break
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode) or not ancestor.key:
+                break
+            with self._locks.hold(ancestor.lock):
+                self._displace(ancestor, made)
+            return
+        else:
+            return
+        raise KeyNotStorable("something that is neither a directory nor an object stands in the key's path")
+
+    def _displace(self, ancestor: Place, made: list[str]) -> None:
+        displaced = ancestor.displaced
+        try:
+            if not stat.S_ISREG(os.lstat(ancestor.natural).st_mode):
+                return
+            if os.path.dirname(displaced) != os.path.dirname(ancestor.natural):
+                self._make_parents(displaced, ancestor.bucket, made)
+            os.rename(ancestor.natural, displaced)
+            os.mkdir(ancestor.natural, self._mode)
+        except (FileNotFoundError, FileExistsError, NotADirectoryError):
+            return
+        made.append(ancestor.natural)
+        made.append(displaced)
+
+    def _prune(self, path: str, bucket: str) -> str:
+        """Remove the directories above `path` that are empty; returns the first that stays."""
+        directory = os.path.dirname(path)
+        while directory != bucket:
+            try:
+                os.rmdir(directory)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                # Not empty, most of the time; and whatever else it is, an empty directory harms nobody.
+                return directory
+            directory = os.path.dirname(directory)
+        return directory
+
+    def _sync(self, directories: Iterable[str]) -> None:
+        if self._durable:
+            offload(_sync_all, set(directories))
+
+    # -- removing and moving
+
+    def remove(self, place: Place, precondition: Precondition) -> ObjectRecord | None:
+        """Remove an object, if the precondition holds; returns its record, None when there was none."""
+        with self._locks.hold(place.lock):
+            found = self.find(place)
+            if found is not None:
+                found.close()
+            if not precondition.always:
+                precondition.check(found.record if found else None)
+            if found is None:
+                return None
+            changed = self._unlink(found, place)
+        self._sync(changed)
+        return found.record
+
+    @translated
+    def _unlink(self, found: PosixObject, place: Place) -> set[str]:
+        changed = self._remove_displaced(place) if found.path == place.natural else set()
+        try:
+            _dear(found.status, os.unlink, found.path)
+        except FileNotFoundError:
+            pass
+        self._records.forget(found.status)
+        changed.add(self._prune(found.path, place.bucket))
+        return changed
+
+    def move(
+        self, source: Place, target: Place, source_precondition: Precondition, target_precondition: Precondition
+    ) -> ObjectRecord:
+        """Give an object another key in one step. Raises `NoSuchObject` and what the preconditions raise."""
+        made: list[str] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._locks.hold(source.lock, target.lock):
+                    found = self.find(source)
+                    if found is None:
+                        raise NoSuchObject(source.key)
+                    found.close()
+                    source_precondition.check(found.record)
+                    if not target_precondition.always:
+                        target_precondition.check(self.current(target))
+                    if source.key == target.key:
+                        return found.record
+                    changed = self._move(found, source, target, made)
+                break
+            except _Missing:
+                self._make_parents(target.natural, target.bucket, made)
+            except _Blocked:
+                self._displace_ancestor(target, made)
+        else:
+            raise StorageUnavailable("the directories of a key keep changing")
+        self._sync({*changed, *map(os.path.dirname, made)})
+        return found.record
+
+    @translated
+    def _move(self, found: PosixObject, source: Place, target: Place, made: list[str]) -> set[str]:
+        if found.path == source.natural:
+            self._remove_displaced(source)
+        path = target.natural
+        try:
+            self._move_to(found, path)
+            self._remove_displaced(target)
+        except _IsDirectory:
+            path = target.displaced
+            self._make_parents(path, target.bucket, made)
+            self._move_to(found, path)
+        return {os.path.dirname(path), self._prune(found.path, source.bucket)}
+
+    def _move_to(self, found: PosixObject, path: str) -> None:
+        directory, name = os.path.split(path)
+        parent = self._open_parent(directory)
+        try:
+            try:
+                old: os.stat_result | None = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            except FileNotFoundError:
+                old = None
+            if old is not None:
+                self._must_be_replaceable(old)
+            try:
+                _dear(old, os.rename, found.path, name, dst_dir_fd=parent)
+            except (IsADirectoryError, NotADirectoryError):
+                raise _IsDirectory from None
+            except FileNotFoundError:
+                raise _Missing from None
+            if old is None:
+                return
+            if (old.st_ino, old.st_dev) == (found.status.st_ino, found.status.st_dev):
+                # Two hard links to one file: rename(2) then does nothing.
+                _remove(found.path)
+            else:
+                self._records.forget(old)
+        finally:
+            os.close(parent)
+
+
+def _remove(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _dear(old: os.stat_result | None, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call what frees the blocks of `old`, in a thread when those are many."""
+    if old is not None and old.st_size >= _DEAR_TO_FREE:
+        offload(function, *args, **kwargs)
+    else:
+        function(*args, **kwargs)
+
+
+def _sync_all(directories: set[str]) -> None:
+    try:
+        for directory in directories:
+            sync_directory(directory)
+    except OSError as error:
+        raise failure(error) from error
