@@ -10,12 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).with_name("sample")
 
 
-def install_sample(directory: Path) -> dict[str, str]:
-    """Install the sample project into a fresh place under `directory`; the environment that makes it importable."""
+def install_sample(directory: Path, source: Path = SAMPLE) -> dict[str, str]:
+    """Install the project in `source` under `directory`; the environment that makes it importable."""
     project = directory / "project"
     site = directory / "site"
     # A copy, because a build writes beside its sources.
-    shutil.copytree(SAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    shutil.copytree(source, project, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run(
         [*command, "--disable-pip-version-check", "--target", str(site), str(project)],
