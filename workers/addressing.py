@@ -26,7 +26,8 @@ class Addressing:
 
     def __init__(self, domains: Iterable[str]) -> None:
         # The longest first, so that of "s3.example.org" and "example.org" the closer one decides.
-        self._suffixes = tuple("." + domain.lower().strip(".") for domain in sorted(domains, key=len, reverse=True))
+        self._domains = frozenset(domain.lower().strip(".") for domain in domains)
+        self._suffixes = tuple("." + domain for domain in sorted(self._domains, key=len, reverse=True))
 
     def locate(self, raw_path: str, host: str) -> Address:
         """The address of a request target's path, as sent, and of its Host header. Raises `S3Error` InvalidURI."""
@@ -52,6 +53,8 @@ class Addressing:
 
     def _bucket_of_host(self, host: str) -> str:
         name = host.partition(":")[0].lower().rstrip(".")
+        if name in self._domains:  # and not a bucket of a wider domain
+            return ""
         for suffix in self._suffixes:
             if name.endswith(suffix):
                 return name[: -len(suffix)]

@@ -184,7 +184,7 @@ class OperationTable:
         if found is None:
             found = next((row for row in selected if row.header == heading and _selects(row, named, query)), None)
         if found is None:
-            raise _misused(selected, named, query) or _refusal(method, level, named, heading)
+            raise _misused(selected, named, query) or self._refusal(method, level, named, heading)
         if level is Level.OBJECT and query and "versionId" in query and not found.versioned:
             raise S3Error(
                 "InvalidArgument",
@@ -193,6 +193,22 @@ class OperationTable:
                 ArgumentValue=query["versionId"][:1024],
             )
         return found
+
+    def _refusal(self, method: str, level: Level, named: frozenset[str], heading: str) -> S3Error:
+        names = sorted(named)
+        if len(names) > 1 and named <= SUBRESOURCES:
+            return S3Error(
+                "InvalidArgument",
+                f"Conflicting query string parameters: {', '.join(names)}",
+                ArgumentName="ResourceType",
+                ArgumentValue=names[0],
+            )
+        if method in METHODS and (names or heading):
+            selector = names[0] if names else heading
+            return S3Error("NotImplemented", f"{method} with {selector} is not implemented.", Header=selector)
+        allowed = sorted({row.method for row in self.rows if row.level is level})
+        headers = {"Allow": ", ".join(allowed)}
+        return S3Error("MethodNotAllowed", headers=headers, Method=method, ResourceType=level.name)
 
 
 def _subresources(query: Query) -> Iterator[str]:
@@ -222,18 +238,3 @@ def _misused(rows: Iterable[Operation], named: frozenset[str], query: Query | No
                 ArgumentValue=query[row.query][:64],
             )
     return None
-
-
-def _refusal(method: str, level: Level, named: frozenset[str], heading: str) -> S3Error:
-    names = sorted(named)
-    if len(names) > 1 and named <= SUBRESOURCES:
-        return S3Error(
-            "InvalidArgument",
-            f"Conflicting query string parameters: {', '.join(names)}",
-            ArgumentName="ResourceType",
-            ArgumentValue=names[0],
-        )
-    if method in METHODS and (names or heading):
-        selector = names[0] if names else heading
-        return S3Error("NotImplemented", f"{method} with {selector} is not implemented.", Header=selector)
-    return S3Error("MethodNotAllowed", Method=method, ResourceType=level.name)
