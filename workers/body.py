@@ -65,12 +65,13 @@ class RequestBody:
         return read_all(self._reader, limit)
 
 
-def open_body(request: Request, limit: int, *, checksum: str | None = None) -> RequestBody:
+def open_body(request: Request, limit: int, *, checksum: str | None = None, required: str | None = None) -> RequestBody:
     """Decide how a request's body is read; nothing is read yet.
 
     Args:
         limit: the most bytes that are taken.
         checksum: the algorithm to compute when the client announces none.
+        required: the only algorithm that the client may announce; None for any.
 
     Raises `S3Error` MissingContentLength, EntityTooLarge, InvalidRequest, InvalidDigest …, all before the client is
     asked to send the body.
@@ -87,7 +88,9 @@ def open_body(request: Request, limit: int, *, checksum: str | None = None) -> R
         raise S3Error("MissingContentLength")
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
-    digests = ExpectedDigests.from_request(header, request.header_names, payload_hash=payload_hash, default=checksum)
+    digests = ExpectedDigests.from_request(
+        header, request.header_names, payload_hash=payload_hash, default=checksum, required=required
+    )
     reader: Reader = WireReader(request.environ["wsgi.input"])
     if wire_length is not None:
         reader = LengthReader(reader, wire_length)

@@ -142,11 +142,12 @@ def _refuse(reason: str) -> NoReturn:
     if report is None:
         raise AppImportError(f"shardgate: {reason}")
     try:
-        # All workers fail for the same reason: the first one tells it.
         with open(report, "x", encoding="utf-8") as file:
             file.write(" ".join(reason.split()) + "\n")
     except FileExistsError:
-        pass
+        # Another worker has told it, and its status stops the master. A second such status that arrives while the
+        # master stops would raise out of its signal handling as a traceback.
+        raise SystemExit(0) from None
     raise SystemExit(Arbiter.APP_LOAD_ERROR)
 
 

@@ -16,7 +16,8 @@ from backends.loader import create
 from workers.iam.accounts import RootCredentials
 from workers.services import Services
 from workers.settings import Settings, SettingsError
-from workers.state.redis import UnsupportedRedisUrl, connect
+from workers.state.redis import Epoch, UnsupportedRedisUrl, connect
+from workers.state.uploads import Uploads
 from workers.telemetry import logs
 from workers.telemetry.recorder import Recorder
 
@@ -38,12 +39,15 @@ def open_services(settings: Settings) -> Services:
     except OSError as error:
         setting = "access_log" if settings.access_log and error.filename else "statsd_host"
         raise SettingsError(f"{setting}: {error}") from None
+    epoch = Epoch()
+    client = _connect_redis(settings, epoch)
     return Services(
         settings=settings,
         backend=backend,
         credentials=RootCredentials(settings.access_key, settings.secret_key),
         recorder=recorder,
-        redis=_connect_redis(settings),
+        redis=client,
+        uploads=None if client is None else Uploads(client, epoch, backend),
     )
 
 
@@ -71,11 +75,11 @@ def _backend_options(settings: Settings) -> dict[str, Any]:
         raise SettingsError(f"backend_config: {settings.backend_config}: {error}") from None
 
 
-def _connect_redis(settings: Settings) -> redis.Redis | None:
+def _connect_redis(settings: Settings, epoch: Epoch) -> redis.Redis | None:
     if not settings.redis_url:
         return None
     try:
-        return connect(settings.redis_url)
+        return connect(settings.redis_url, epoch=epoch)
     except UnsupportedRedisUrl as error:
         raise SettingsError(f"redis_url: {error}") from None
 

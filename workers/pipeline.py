@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import redis
+
 from backends.api import BackendError
 from workers import health
 from workers.addressing import Addressing
@@ -58,7 +60,7 @@ class Pipeline:
         code = ""
         try:
             response = self._answer(request, raw_uri)
-        except (S3Error, BackendError) as error:
+        except (S3Error, BackendError, redis.RedisError) as error:
             refusal = self._refusal(request, error)
             code = refusal.code
             response = self._error_response(request, refusal)
@@ -133,7 +135,8 @@ class Pipeline:
     def _decode(self, request: Request, operation: Operation) -> None:
         rule = operation.body
         if isinstance(rule, Stream):
-            request.body = open_body(request, rule.limit, checksum=rule.checksum)
+            if not rule.deferred:
+                request.body = open_body(request, rule.limit, checksum=rule.checksum)
         elif isinstance(rule, Xml):
             self._decode_xml(request, rule)
         else:
@@ -155,10 +158,13 @@ class Pipeline:
         request.payload = rule.parse(data)
 
     @staticmethod
-    def _refusal(request: Request, error: S3Error | BackendError) -> S3Error:
+    def _refusal(request: Request, error: S3Error | BackendError | redis.RedisError) -> S3Error:
         """The S3 error of a refusal. What says that the storage fails is logged for operators."""
         if isinstance(error, S3Error):
             return error
+        if isinstance(error, redis.RedisError):
+            logger.error("redis: %s: %s", type(error).__name__, error, extra=_log_fields(request))
+            return S3Error("ServiceUnavailable", headers={"Retry-After": "1"})
         mapped = s3_error(error, request.bucket, request.key)
         if mapped is None or mapped.status >= 500:
             logger.error(
@@ -220,7 +226,8 @@ def _cut_short(request: Request, response: Response, exchange: Any) -> bool:
     """Whether the storage failed while an object was on its way."""
     if response.stream is None or request.method == "HEAD":
         return False
-    return bool(exchange.bytes_sent < response.stream.length)
+    promised = response.headers.get("content-length")
+    return promised is not None and bool(exchange.bytes_sent < int(promised))
 
 
 def _log_fields(request: Request) -> dict[str, str]:

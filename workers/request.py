@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workers.body import RequestBody
     from workers.routing import Operation
     from workers.services import Services
-    from workers.streams import ObjectStream
+    from workers.streams import ResponseStream
 
 ANONYMOUS = Caller(account_id="", user_name="anonymous")
 
@@ -143,7 +143,7 @@ class Response:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        stream: ObjectStream | None = None,
+        stream: ResponseStream | None = None,
     ) -> None:
         self.status = status
         self.headers: dict[str, str] = dict(headers) if headers else {}

@@ -54,6 +54,8 @@ class Stream:
     limit: int = 5 << 30
     checksum: str | None = DEFAULT_ALGORITHM
     """The checksum to compute when the client announces none."""
+    deferred: bool = False
+    """The operation opens the body itself, once it knows which checksum is asked for."""
 
 
 Body = NoBody | Xml | Stream

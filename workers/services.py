@@ -16,6 +16,7 @@ from backends.api import Backend
 from workers.iam.accounts import CredentialStore
 from workers.protocol.sigv4 import SigningKeys
 from workers.settings import Settings
+from workers.state.uploads import Uploads
 from workers.telemetry.recorder import Recorder
 
 
@@ -31,6 +32,7 @@ class Services:
 
     Attributes:
         clock: nanoseconds since the epoch.
+        uploads: the state of multipart uploads; None without Redis.
         redis: the connection pool to the shared state; None where there is none (tests of single operations).
         host_id: the x-amz-id-2 of this worker's answers.
     """
@@ -40,6 +42,7 @@ class Services:
     credentials: CredentialStore
     recorder: Recorder
     redis: redis.Redis | None = None
+    uploads: Uploads | None = None
     clock: Callable[[], int] = time.time_ns
     signing_keys: SigningKeys = field(default_factory=SigningKeys)
     host_id: str = field(default_factory=_host_id)

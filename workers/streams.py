@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from backends.api import OpenObject
+
+
+class ResponseStream(Protocol):
+    """A response body that is made while it is sent; `file_segments` as `workers.server` takes them, or None."""
+
+    file_segments: list[tuple[bytes, int, int, int]] | None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The blocks of the body."""
+
+    def close(self) -> None:
+        """Release what is held; called whatever happens."""
 
 
 class Segment(NamedTuple):

@@ -7,10 +7,13 @@ from workers.operations import (
     bucket_configuration,
     bucket_tagging,
     buckets,
+    completing,
     copying,
     cors,
     deleting,
     listing,
+    multipart,
+    multipart_listing,
     object_configuration,
     object_tagging,
     reading,
@@ -34,6 +37,9 @@ MODULES = (
     attributes,
     object_tagging,
     object_configuration,
+    multipart,
+    completing,
+    multipart_listing,
     cors,
 )
 

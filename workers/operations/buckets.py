@@ -104,9 +104,15 @@ def head_bucket(request: Request) -> Response:
 
 @operation("DeleteBucket", "DELETE", Level.BUCKET, action="s3:DeleteBucket", writes=True)
 def delete_bucket(request: Request) -> Response:
-    """Remove an empty bucket."""
+    """Remove an empty bucket, and the multipart uploads that were begun in it and never ended."""
     require_bucket(request)
-    request.services.backend.delete_bucket(request.caller, request.bucket)
+    services = request.services
+    unfinished = [upload.id for upload in services.backend.list_uploads(request.caller, request.bucket)]
+    services.backend.delete_bucket(request.caller, request.bucket)
+    for upload_id in unfinished:
+        services.backend.abort_upload(request.caller, request.bucket, upload_id)
+    if services.uploads is not None:
+        services.uploads.forget(request.bucket, unfinished)
     return Response(204)
 
 

@@ -32,24 +32,31 @@ class _Asked:
     show: Callable[[str], str]
 
 
-def _asked(request: Request) -> _Asked:
-    query = request.query
-    encoding = query.get("encoding-type")
-    if encoding is not None and encoding != "url":
+def encoding_type(request: Request) -> Callable[[str], str]:
+    """How keys, prefixes and markers are to be written in a list. Raises `S3Error` InvalidArgument."""
+    encoding = request.query.get("encoding-type")
+    if encoding is None:
+        return str
+    if encoding != "url":
         raise S3Error(
             "InvalidArgument",
             "Invalid Encoding Method specified in Request",
             ArgumentName="encoding-type",
             ArgumentValue=encoding[:64],
         )
+    return url_encoded
+
+
+def _asked(request: Request) -> _Asked:
+    query = request.query
     value = query.get("max-keys", "")
     max_keys = bounded_integer("max-keys", value, 0, _MAX_INTEGER) if value else MAX_KEYS
     return _Asked(
         prefix=query.get("prefix", ""),
         delimiter=query.get("delimiter", ""),
         max_keys=min(max_keys, MAX_KEYS),
-        encoding=encoding,
-        show=url_encoded if encoding else str,
+        encoding=query.get("encoding-type"),
+        show=encoding_type(request),
     )
 
 
@@ -86,7 +93,8 @@ def _prefixes(page: ListPage, asked: _Asked) -> list[Node]:
     return [("CommonPrefixes", [("Prefix", asked.show(prefix))]) for prefix in page.prefixes]
 
 
-def _render(root: str, nodes: list[Node]) -> Response:
+def render_list(root: str, nodes: list[Node]) -> Response:
+    """The document of a list. Raises `S3Error` InvalidRequest for what XML cannot hold."""
     try:
         return xml_response(document(root, nodes))
     except UnrepresentableTextError:
@@ -104,7 +112,7 @@ def list_objects(request: Request) -> Response:
     require_bucket(request)
     page = _page(request, asked, marker)
     following = page.next_after if asked.delimiter else None
-    return _render(
+    return render_list(
         "ListBucketResult",
         [
             ("Name", request.bucket),
@@ -132,7 +140,7 @@ def list_objects_v2(request: Request) -> Response:
     owner = boolean("fetch-owner", query.get("fetch-owner") or None)
     require_bucket(request)
     page = _page(request, asked, after)
-    return _render(
+    return render_list(
         "ListBucketResult",
         [
             ("Name", request.bucket),
@@ -169,7 +177,7 @@ def list_object_versions(request: Request) -> Response:
     page = _page(request, asked, key_marker)
     following = page.next_after
     last_is_version = bool(page.objects) and page.objects[-1].key == following
-    return _render(
+    return render_list(
         "ListVersionsResult",
         [
             ("Name", request.bucket),

@@ -7,6 +7,7 @@ from typing import Final
 from workers.operations.tokens import open_token, seal_token
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import bounded_integer
+from workers.protocol.names import is_bucket_name
 from workers.protocol.times import iso8601
 from workers.protocol.xml import document, escape_replacing
 from workers.request import Request, Response, xml_response
@@ -36,7 +37,7 @@ def list_buckets(request: Request) -> Response:
     buckets = [
         bucket
         for bucket in request.services.backend.list_buckets(request.caller)
-        if bucket.name.startswith(prefix) and bucket.name > after
+        if bucket.name.startswith(prefix) and bucket.name > after and is_bucket_name(bucket.name)
     ]
     page = buckets[:limit]
     more = len(buckets) > len(page)

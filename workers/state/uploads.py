@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -177,6 +178,12 @@ class Uploads:
         self.index.remove(bucket, upload)
         self._redis.delete(_name(upload.id))
         self._known.pop((bucket, upload.id), None)
+
+    def forget(self, bucket: str, upload_ids: Iterable[str]) -> None:
+        """The bucket is gone, and these uploads with it."""
+        self.index.forget(bucket)
+        for upload_id in upload_ids:
+            self._redis.delete(_name(upload_id))
 
     # -- between Redis and the storage
 
