@@ -15,7 +15,7 @@ from backends.api import (
     Precondition,
     PreconditionFailed,
 )
-from backends.copying import ATTEMPTS, CopySource, stored_size
+from backends.copying import ATTEMPTS, CopySource
 from backends.memory import MemoryBackend
 from backends.memory.contents import StoredObject
 from backends.testkit.harness import Box
@@ -82,9 +82,9 @@ def test_an_empty_object_is_copied_without_a_read() -> None:
 
 
 def test_the_stored_size_is_the_encrypted_one() -> None:
-    assert stored_size(ObjectRecord(size=5, etag="e")) == 5
+    assert ObjectRecord(size=5, etag="e").stored_size == 5
     sealed = ObjectRecord(size=5, etag="e", encryption=Encryption(kind="SSE-C", stored_size=21))
-    assert stored_size(sealed) == 21
+    assert sealed.stored_size == 21
 
 
 # -- update_object
