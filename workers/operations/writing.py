@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.api import ObjectRecord
+from backends.api import NoSuchObject, ObjectRecord, Precondition
 from workers.body import ObjectSource, RequestBody
 from workers.operations.common import check_owner, precondition
 from workers.operations.object_headers import checksum_headers, draft_record
@@ -20,6 +20,7 @@ def put_object(request: Request) -> Response:
     refuse_selectors(request, RENAME_SOURCE)  # it came without ?renameObject: not a wish for an empty object
     draft = draft_record(request)
     check_owner(request)
+    _check_now(request, condition)
     clock = request.services.clock
 
     def complete(body: RequestBody) -> ObjectRecord:
@@ -35,3 +36,14 @@ def put_object(request: Request) -> Response:
     source = ObjectSource(request.body, complete)
     stored = request.services.backend.put_object(request.caller, request.bucket, request.key, source, condition)
     return Response(200, {"etag": f'"{stored.etag}"', **checksum_headers(stored)})
+
+
+def _check_now(request: Request, condition: Precondition) -> None:
+    """Refuse before the body is sent what the condition refuses already; the storage checks it again at publication."""
+    if condition.always:
+        return
+    try:
+        current: ObjectRecord | None = request.services.backend.head_object(request.caller, request.bucket, request.key)
+    except NoSuchObject:
+        current = None
+    condition.check(current)
