@@ -85,6 +85,8 @@ class Supervisor:
 
     def _start(self) -> None:
         settings = self._settings
+        if settings.directory is not None:
+            self._make_directory(settings.directory)
         self._state = state = StateDirectory(settings.state_dir)
         self._listener = listen(settings)
         state.ensure_master_key()
@@ -101,6 +103,16 @@ class Supervisor:
             redis_url = self._redis.url
         self._shard = self._make_shard(state, redis_url)
         self._shard.start()
+
+    def _make_directory(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise SupervisionError(f"directory: cannot make {path}: {error.strerror}") from None
+        # Said aloud: a misspelt path or a file system that is not mounted looks like this.
+        self._say(f"made the directory {path}, which did not exist")
 
     def _make_shard(self, state: StateDirectory, redis_url: str) -> Child:
         report = state.run / "boot-report"
@@ -211,21 +223,26 @@ class Supervisor:
                 self._shard.kill_session()
             return self._shard.running
         if status is not None:
-            if not self._ready:
-                raise SupervisionError(self._boot_failure(status))
+            reason = self._boot_report()
+            # A signal came from outside, and says nothing about whether the next attempt succeeds.
+            if not self._ready and status >= 0:
+                ended = f"gunicorn {describe_status(status)} before it was ready; the reason is above"
+                raise SupervisionError(reason or ended)
+            if reason:
+                self._say(reason)
             delay = self._shard.plan_restart()
             self._say(f"gunicorn {describe_status(status)}; starting it again in {delay:.1f} s")
         elif self._shard.restart_due:
             self._shard.start()
         return True
 
-    def _boot_failure(self, status: int) -> str:
+    def _boot_report(self) -> str:
+        """Why the first worker that could not start did not; empty when none said so."""
         assert self._state is not None  # noqa: S101
         try:
-            reason = (self._state.run / "boot-report").read_text(encoding="utf-8").strip()
+            return (self._state.run / "boot-report").read_text(encoding="utf-8").strip()
         except OSError:
-            reason = ""
-        return reason or f"gunicorn {describe_status(status)} before it was ready; the reason is above"
+            return ""
 
     def _probe(self) -> None:
         now = time.monotonic()

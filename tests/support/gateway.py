@@ -202,9 +202,16 @@ class Gateway:
         return psutil.Process(self.pid).children(recursive=True)
 
     def master_pid(self) -> int:
-        """gunicorn's master: the child that has children of its own."""
-        direct = psutil.Process(self.pid).children()
-        return next(child.pid for child in direct if _name(child).startswith(("gunicorn: master", "shardgate: master")))
+        """gunicorn's master; waits for it while the supervisor starts a new one."""
+        return self._child("gunicorn: master", "shardgate: master")
+
+    def _child(self, *names: str) -> int:
+        def found() -> int | None:
+            direct = psutil.Process(self.pid).children()
+            return next((child.pid for child in direct if any(name in _name(child) for name in names)), None)
+
+        pid: int = wait_until(found, what=f"{names[0]!r} below the supervisor")
+        return pid
 
     def worker_pids(self) -> list[int]:
         """The worker processes at this moment, oldest first."""
@@ -212,9 +219,8 @@ class Gateway:
         return [worker.pid for worker in sorted(workers, key=lambda process: process.create_time())]
 
     def redis_pid(self) -> int:
-        """The embedded Redis."""
-        direct = psutil.Process(self.pid).children()
-        return next(child.pid for child in direct if "redis-server" in _name(child))
+        """The embedded Redis; waits for it while the supervisor starts a new one."""
+        return self._child("redis-server unixsocket")
 
     def kill_worker(self) -> int:
         """SIGKILL the oldest worker; its pid."""

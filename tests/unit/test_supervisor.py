@@ -191,7 +191,15 @@ def test_two_gateways_on_one_state_directory_are_refused(standin):
     assert "\n" not in line
 
 
-def test_a_port_in_use_is_one_line(standin):
+def test_a_directory_that_does_not_exist_is_made_and_told(standin):
+    one = standin().ready()
+    assert one.text().startswith(f"shardgate: made the directory {one.directory}, which did not exist\n")
+    one.end()
+    assert "made the directory" not in standin().ready().text()
+
+
+def test_a_port_in_use_is_one_line(standin, tmp_path):
+    (tmp_path / "a data directory").mkdir()
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]
         one = standin(port=port)
