@@ -172,6 +172,35 @@ def test_serves_on_a_unix_socket(start_gateway):
         assert not Path(path).exists()
 
 
+def test_no_request_is_lost_by_a_reload(start_gateway):
+    gateway = start_gateway()
+    gateway.s3().create_bucket(Bucket="steady")
+    before = set(gateway.worker_pids())
+    failed: list[BaseException] = []
+    done = threading.Event()
+    counts = [0, 0, 0]
+
+    def work(number: int) -> None:
+        client = gateway.s3()
+        while not done.is_set():
+            try:
+                client.put_object(Bucket="steady", Key=f"{number}/{counts[number] % 10}", Body=b"x")
+                counts[number] += 1
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: len(now := set(gateway.worker_pids())) == 2 and not now & before, what="new workers")
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert min(counts) > 0
+
+
 def refusal(*arguments: str, **environ: str) -> tuple[int, list[str]]:
     """Exit status and lines of a `shardgate serve` that must not start, without the log of gunicorn and its workers."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("SHARDGATE_")}
