@@ -79,7 +79,7 @@ class Records:
         That is when the record does not fit `status`: one of them may be of the object's predecessor.
         """
         try:
-            data = os.getxattr(path, ATTRIBUTE, follow_symlinks=False)
+            data = get_attribute(path, _ATTRIBUTE)
         except OSError as error:
             return self._without_attribute(error, status)
         if data.startswith(_POINTER):

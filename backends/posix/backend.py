@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import gevent
@@ -32,9 +32,13 @@ from backends.api import (
     ObjectEntry,
     ObjectRecord,
     OpenObject,
+    PartRecord,
+    PartSource,
     Precondition,
     Source,
     StorageUnavailable,
+    StoredUpload,
+    UploadRecord,
     Versioning,
 )
 from backends.offload import offload
@@ -52,13 +56,16 @@ from backends.posix.publishing import Publisher
 from backends.posix.staging import Staged, supports_nameless
 from backends.posix.sweeping import Sweeper
 from backends.posix.system import Opener
+from backends.posix.uploads import Uploads
 
 
 class PosixBackend(Backend):
     """Objects as files below `config.directory`. The options are those of `backends.posix.options.Options`."""
 
     name = "posix"
-    capabilities = Capabilities(atomic_preconditions=True, server_side_copy=True, atomic_rename=True)
+    capabilities = Capabilities(
+        atomic_preconditions=True, server_side_copy=True, atomic_rename=True, parts_at_offset=True
+    )
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
@@ -85,6 +92,9 @@ class PosixBackend(Backend):
             self._layout, self._opener, self._locks, durable=self._durable, mode=directory_mode
         )
         self._documents: Final = Documents(self._layout, self._locks, durable=self._durable)
+        self._uploads: Final = Uploads(
+            self._layout, self._records, self._publisher, durable=self._durable, file_mode=self._file_mode
+        )
         self._sweeper: Final = Sweeper(self._layout, self._locks, self._records)
         self._directories: Directories | None = None
         self._nameless = False
@@ -200,7 +210,7 @@ class PosixBackend(Backend):
         place = self._place(bucket, key)
         found = self._publisher.find(place)
         if found is None:
-            self._buckets.get(bucket)
+            self._buckets.must_exist(bucket)
             raise NoSuchObject(key)
         if version_id is not None and version_id != NULL_VERSION:
             found.close()
@@ -222,7 +232,7 @@ class PosixBackend(Backend):
         if version_id is None or version_id == NULL_VERSION:
             removed = self._publisher.remove(place, precondition)
         if removed is None:
-            self._buckets.get(bucket)
+            self._buckets.must_exist(bucket)
         return DeleteOutcome(removed=removed)
 
     def scan(self, caller: Caller, bucket: str, prefix: str, after: str) -> Iterator[ObjectEntry]:
@@ -232,7 +242,7 @@ class PosixBackend(Backend):
         return hierarchy.page(self._tree(bucket), hierarchy.DEFAULT_NAMES, query)
 
     def _tree(self, bucket: str) -> BucketTree:
-        self._buckets.get(bucket)
+        self._buckets.must_exist(bucket)
         if self._directories is None:
             raise RuntimeError("the plugin is not open")
         return BucketTree(self._layout.bucket(bucket), self._directories, self._opener, self._records)
@@ -303,8 +313,47 @@ class PosixBackend(Backend):
                 self._place(bucket, source), self._place(bucket, target), source_precondition, target_precondition
             )
         except NoSuchObject:
-            self._buckets.get(bucket)
+            self._buckets.must_exist(bucket)
             raise
+
+    # -- multipart uploads
+
+    def create_upload(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
+        self._buckets.must_exist(bucket)
+        self._uploads.create(bucket, upload)
+
+    def load_upload(self, caller: Caller, bucket: str, upload_id: str) -> StoredUpload:
+        self._buckets.must_exist(bucket)
+        return self._uploads.load(bucket, upload_id)
+
+    def list_uploads(self, caller: Caller, bucket: str) -> list[UploadRecord]:
+        self._buckets.must_exist(bucket)
+        return self._uploads.all(bucket)
+
+    def put_part(
+        self, caller: Caller, bucket: str, upload: UploadRecord, number: int, source: PartSource
+    ) -> PartRecord:
+        return self._uploads.put_part(bucket, upload, number, source)
+
+    def discard_part(self, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
+        self._uploads.discard(bucket, upload, part)
+
+    def complete_upload(
+        self,
+        caller: Caller,
+        bucket: str,
+        upload: UploadRecord,
+        parts: Sequence[PartRecord],
+        record: ObjectRecord,
+        precondition: Precondition = ALWAYS,
+        versioning: Versioning = Versioning.OFF,
+    ) -> ObjectRecord:
+        _without_versions(versioning)
+        place = self._place(bucket, upload.key)
+        return self._uploads.complete(bucket, place, upload, parts, record, precondition)
+
+    def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
+        self._uploads.abort(bucket, upload_id)
 
     # -- documents
 

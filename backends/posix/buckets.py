@@ -72,9 +72,14 @@ class Buckets:
     @translated
     def get(self, bucket: str) -> BucketRecord:
         """A bucket's record. Raises `NoSuchBucket`."""
+        self.must_exist(bucket)
+        return self._record(bucket)
+
+    @translated
+    def must_exist(self, bucket: str) -> None:
+        """Raises `NoSuchBucket`."""
         if not is_bucket_name(bucket) or not self._is_bucket(bucket):
             raise NoSuchBucket(bucket)
-        return self._record(bucket)
 
     def _is_bucket(self, bucket: str) -> bool:
         path = self._layout.bucket(bucket)

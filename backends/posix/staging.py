@@ -77,6 +77,13 @@ class Staged:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(descriptor, path)
 
+    @classmethod
+    def existing(cls, descriptor: int, path: str, size: int) -> Staged:
+        """A file of a multipart upload that has all its bytes and a name already; the caller ends it with `leave`."""
+        staged = cls(descriptor, path)
+        staged._size = size
+        return staged
+
     @property
     def named(self) -> bool:
         """Whether it has a name."""
@@ -139,6 +146,10 @@ class Staged:
     def gone(self) -> None:
         """Its name in the staging area is used up."""
         self._path = None
+
+    def leave(self) -> None:
+        """Let go of a file that somebody else removes if it was not published."""
+        os.close(self._descriptor)
 
     def close(self) -> None:
         """Let go; what was not published vanishes."""

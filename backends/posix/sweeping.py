@@ -26,7 +26,12 @@ class Sweeper:
     def sweep(self, older_than: float) -> int:
         """Remove what was left behind at least `older_than` seconds ago; returns how many things. Raises `OSError`."""
         before = time.time() - older_than
-        return self._staged(before) + self._half_made_buckets(before) + self._orphaned_records(before)
+        return (
+            self._staged(before)
+            + self._half_made_buckets(before)
+            + self._uploads_without_bucket(before)
+            + self._orphaned_records(before)
+        )
 
     def _staged(self, before: float) -> int:
         removed = 0
@@ -63,6 +68,20 @@ class Sweeper:
                 except FileNotFoundError:
                     continue
             removed += 1
+        return removed
+
+    def _uploads_without_bucket(self, before: float) -> int:
+        """Uploads whose bucket was removed while they were begun."""
+        removed = 0
+        for directory in _children(self._layout.uploads):
+            if _changed(directory) <= before and not is_directory(self._layout.bucket(os.path.basename(directory))):
+                staged = self._layout.staged()
+                try:
+                    os.rename(directory, staged)
+                except FileNotFoundError:
+                    continue
+                shutil.rmtree(staged)
+                removed += 1
         return removed
 
     def _orphaned_records(self, before: float) -> int:

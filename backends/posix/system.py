@@ -23,6 +23,10 @@ _fgetxattr = _libc.fgetxattr
 _fgetxattr.restype = ctypes.c_ssize_t
 _fgetxattr.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
+_lgetxattr = _libc.lgetxattr
+_lgetxattr.restype = ctypes.c_ssize_t
+_lgetxattr.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+
 # include/uapi/linux/openat2.h; the number is the same on every architecture.
 _SYS_OPENAT2: Final = 437
 _RESOLVE_NO_SYMLINKS: Final = 0x04
@@ -86,12 +90,19 @@ def _refuse_links(path: str) -> None:
         position = path.find("/", position + 1)
 
 
-def get_attribute(descriptor: int, name: bytes) -> bytes:
-    """An extended attribute. Unlike os.getxattr, one call suffices for more than 128 bytes (1.1 us saved)."""
+def get_attribute(file: int | str, name: bytes) -> bytes:
+    """An extended attribute of an open file, or of what is at a path, no link followed. Raises `OSError`.
+
+    Unlike with os.getxattr, one system call suffices for more than 128 bytes (1.1 us saved).
+    """
     size = _FIRST_BUFFER
     while True:
         buffer = ctypes.create_string_buffer(size)
-        length: int = _fgetxattr(descriptor, name, buffer, size)
+        length: int
+        if isinstance(file, int):
+            length = _fgetxattr(file, name, buffer, size)
+        else:
+            length = _lgetxattr(os.fsencode(file), name, buffer, size)
         if length >= 0:
             return ctypes.string_at(buffer, length)
         number = ctypes.get_errno()
