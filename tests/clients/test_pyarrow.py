@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.fs
-import pyarrow.parquet
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.dataset  # type: ignore[import-untyped]
+import pyarrow.fs  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from tests.clients.conftest import Store
@@ -69,7 +69,7 @@ def test_file_information_and_directories(filesystem: pyarrow.fs.S3FileSystem, s
     filesystem.create_dir(f"{store.bucket}/made/deep")
     assert filesystem.get_file_info(f"{store.bucket}/made/deep").type == pyarrow.fs.FileType.Directory
     filesystem.delete_dir(f"{store.bucket}/dir")
-    assert [key for key in store.keys() if key.startswith("dir")] == []  # noqa: SIM118
+    assert [key for key in store.keys() if key.startswith("dir")] == []
 
 
 def test_copy_move_and_delete(filesystem: pyarrow.fs.S3FileSystem, store: Store) -> None:

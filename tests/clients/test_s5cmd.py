@@ -24,7 +24,7 @@ def s5cmd(endpoint: Endpoint) -> S5cmd:
     command = program("commands", "s5cmd")
 
     def call(*words: str | Path, **options: Any) -> bytes:
-        base = [command, "--endpoint-url", endpoint.url, "--retry-count", "0", "--numworkers", "16"]
+        base: list[str | Path] = [command, "--endpoint-url", endpoint.url, "--retry-count", "0", "--numworkers", "16"]
         return run([*base, *words], endpoint.environment(), **options)
 
     return call
