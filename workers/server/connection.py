@@ -269,4 +269,5 @@ class Connection:
 
 
 def _name(head: Head) -> str:
-    return f"{head.method} {head.environ.get('RAW_URI', '')!r}"
+    # Without the query, which may hold a signature.
+    return f"{head.method} {head.environ.get('RAW_URI', '').partition('?')[0]!r}"
