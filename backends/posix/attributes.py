@@ -134,11 +134,11 @@ class Records:
         except FileNotFoundError:
             raise RecordMoved from None
 
-    def write(self, descriptor: int, record: ObjectRecord, status: os.stat_result, *, durable: bool) -> None:
+    def write(self, descriptor: int, record: ObjectRecord, status: os.stat_result, *, durable: bool, new: bool) -> None:
         """Give an open file its record, in one step also for those who read it meanwhile. Raises `OSError`.
 
         `status` is the file's; nobody else may write a record for it at the same time. With `durable`, a record in a
-        file of its own is synchronized; the caller synchronizes the object's file.
+        file of its own is synchronized; the caller synchronizes the object's file. A `new` file had no record before.
         """
         data = encode(record)
         try:
@@ -151,8 +151,9 @@ class Records:
             if error.errno in _TOO_LARGE:
                 os.setxattr(descriptor, ATTRIBUTE, _POINTER + name.encode())
         else:
-            # Whatever a former, larger record left behind is not referred to any more.
-            self.forget(status)
+            if not new:
+                # What a former, larger record left behind is not referred to any more.
+                self.forget(status)
 
     def _write_side(self, name: str, data: bytes, *, durable: bool) -> None:
         self._used = True

@@ -105,7 +105,7 @@ class PosixBackend(Backend):
     def open(self) -> None:
         layout = self._layout
         try:
-            for path in (layout.hidden, layout.buckets, layout.documents, layout.locks, layout.staging, layout.uploads):
+            for path in (layout.hidden, layout.buckets, layout.documents, layout.staging, layout.uploads):
                 _make(path)
             if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")
@@ -113,7 +113,9 @@ class PosixBackend(Backend):
             raise ConfigurationError(
                 f"directory: {str(self.config.directory)!r} is no directory that can be written: {error.strerror}"
             ) from None
-        self._nameless = supports_nameless(layout)
+        with self._locks.hold(0):
+            # The file is there from now on, also when no other one can be made any more.
+            self._nameless = supports_nameless(layout)
         self._directories = Directories(
             self._opener, limit=self._options.cached_names, watch=self._options.watch, local=is_local(layout.root)
         )
@@ -274,7 +276,7 @@ class PosixBackend(Backend):
 
     @translated
     def _rewrite(self, found: PosixObject, record: ObjectRecord) -> None:
-        self._records.write(found.fileno(), record, found.status, durable=self._durable)
+        self._records.write(found.fileno(), record, found.status, durable=self._durable, new=False)
 
     def copy_object(
         self,

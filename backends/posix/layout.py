@@ -4,7 +4,7 @@
     DIR/.shardgate/buckets/<bucket>/record       a bucket's record
     DIR/.shardgate/buckets/<bucket>/documents/   a bucket's documents, one file each
     DIR/.shardgate/documents/                    the gateway's own documents
-    DIR/.shardgate/locks/                        empty files that are only locked
+    DIR/.shardgate/locks                         an empty file of which single bytes are locked
     DIR/.shardgate/records/                      records that do not fit into an attribute
     DIR/.shardgate/staging/                      files on their way to another place
     DIR/.shardgate/uploads/                      multipart uploads

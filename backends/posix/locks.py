@@ -1,8 +1,9 @@
 """Locks between all workers of all hosts that share the directory.
 
-A lock is flock(2) on one of 1,024 files, chosen by a hash. Each holder opens the file anew, so that greenlets, threads
-and processes exclude each other alike, and the kernel frees what a dying process held. Taking and freeing one costs
-3.3 us, so every change of an object takes it, always exclusively.
+A lock is one byte of one file, locked by fcntl(2) for the open file description (F_OFD_SETLK), so there are as many as
+there are hash values, and none needs an inode of its own that a full disk could refuse. Each holder opens the file
+anew: so greenlets, threads and processes exclude each other alike, and the kernel frees what a dying process held.
+Taking and freeing one costs 4 us, so every change of an object takes it, always exclusively.
 
 Nobody waits in the kernel: a thread of the pool that sleeps there would be missing to the holder, who may need one.
 A waiter sleeps and tries again, first soon, then every 2 ms at most and at random times, so that no one is favoured.
@@ -15,6 +16,7 @@ import errno
 import fcntl
 import os
 import random
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +24,20 @@ from typing import Final
 
 from backends.api import StorageUnavailable
 
-COUNT: Final = 1024
 FIRST_DELAY: Final = 0.000_1
 LONGEST_DELAY: Final = 0.002
 PATIENCE: Final = 30.0
 """Seconds after which a lock counts as stuck: its holder hangs in the storage."""
 
+_F_OFD_SETLK: Final = 37  # include/uapi/asm-generic/fcntl.h
+_FLOCK: Final = struct.Struct("hhqqi0q")
+
 
 class Locks:
-    """The locks in one directory."""
+    """The locks in one file."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     @contextmanager
     def hold(self, *numbers: int) -> Iterator[None]:
@@ -41,36 +45,37 @@ class Locks:
         descriptors: list[int] = []
         try:
             # In ascending order, so that two who need the same two locks cannot wait for each other.
-            for slot in sorted({number % COUNT for number in numbers}):
-                descriptor = self._taken(slot)
+            for number in sorted(set(numbers)):
+                descriptor = self._taken(number)
                 descriptors.append(descriptor)
             yield
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _taken(self, slot: int) -> int:
+    def _taken(self, number: int) -> int:
         try:
-            descriptor = os.open(f"{self._directory}/{slot:03x}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageUnavailable(f"the lock directory cannot be used: {error.strerror}") from error
+            raise StorageUnavailable(f"the lock file cannot be used: {error.strerror}") from error
         try:
-            self._wait(descriptor)
+            self._wait(descriptor, number)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _wait(self, descriptor: int) -> None:
+    def _wait(self, descriptor: int, number: int) -> None:
+        wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
         delay = FIRST_DELAY
         deadline = 0.0
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.fcntl(descriptor, _F_OFD_SETLK, wanted)
                 return
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
-                    raise StorageUnavailable(f"the lock directory cannot be used: {error.strerror}") from error
+                    raise StorageUnavailable(f"the lock file cannot be used: {error.strerror}") from error
             now = time.monotonic()
             deadline = deadline or now + PATIENCE
             if now > deadline:

@@ -104,6 +104,7 @@ class Publisher:
                     if not precondition.always:
                         precondition.check(self.current(place))
                     directory = self._put_in_place(staged, place, made)
+                    staged.published()
                 break
             except _Missing:
                 self._make_parents(place.natural, place.bucket, made)

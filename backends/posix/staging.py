@@ -7,6 +7,8 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from backends.api import NoSuchBucket, ObjectRecord
@@ -50,12 +52,13 @@ class Staged:
     A named one is locked (flock) as long as it is open, so that the sweep knows the files of the living.
     """
 
-    __slots__ = ("_descriptor", "_path", "_size")
+    __slots__ = ("_descriptor", "_forget", "_path", "_size")
 
     def __init__(self, descriptor: int, path: str | None) -> None:
         self._descriptor = descriptor
         self._path = path
         self._size = 0
+        self._forget: Callable[[], None] | None = None
 
     @classmethod
     @translated
@@ -121,7 +124,8 @@ class Staged:
         if status.st_mtime_ns != record.modified:
             # The file system may know coarser times; what it says is what later tells that nobody changed the file.
             record = record.replace(modified=status.st_mtime_ns)
-        records.write(self._descriptor, record, status, durable=durable)
+        self._forget = partial(records.forget, status)
+        records.write(self._descriptor, record, status, durable=durable, new=True)
         if durable:
             offload(os.fsync, self._descriptor)
         return record
@@ -147,6 +151,10 @@ class Staged:
         """Its name in the staging area is used up."""
         self._path = None
 
+    def published(self) -> None:
+        """It has become an object; only its descriptor is left to be closed."""
+        self._forget = None
+
     def leave(self) -> None:
         """Let go of a file that somebody else removes if it was not published."""
         os.close(self._descriptor)
@@ -154,6 +162,8 @@ class Staged:
     def close(self) -> None:
         """Let go; what was not published vanishes."""
         os.close(self._descriptor)
+        if self._forget is not None:
+            self._forget()
         if self._path is not None:
             try:
                 os.unlink(self._path)
