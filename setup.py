@@ -17,6 +17,7 @@ DEPENDENCIES = [
     "gunicorn>=27.0.1,<28",
     "httptools>=0.9,<0.10",
     "msgspec>=0.22,<0.23",
+    "multipart>=2,<3",
     "packaging>=24",
     "pycryptodome>=3.21,<5",
     "redis>=8.1,<9",
