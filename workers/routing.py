@@ -178,7 +178,7 @@ class OperationTable:
         if method == "PUT" and level is Level.OBJECT:
             heading = next((name for name in SELECTING_HEADERS if header(name) is not None), "")
         plain = self._plain.get((method, level))
-        if plain is not None and (plain.anonymous or not (query or heading)):
+        if plain is not None and (not (query or heading) or method == "OPTIONS"):
             return plain
         named = frozenset(_subresources(query)) if query else frozenset()
         found = plain if plain is not None and not heading and named <= plain.modifiers else None

@@ -139,7 +139,7 @@ def tagging(*tags: tuple[str, str]) -> bytes:
 
 def test_get_put_and_delete_bucket_tagging(wire: Wire, box: str) -> None:
     target = f"{box}?tagging"
-    assert wire.call("GET", target).outcome == (404, "NoSuchTagSet")
+    assert wire.call("GET", target).outcome == (404, "NoSuchTagSet")  # GetBucketTagging
     assert wire.call("PUT", target, body=tagging(("a", "1"), ("ü", ""))).status == 204
     answer = wire.call("GET", target)
     assert (answer.texts("TagSet/Tag/Key"), answer.texts("TagSet/Tag/Value")) == (["a", "ü"], ["1", ""])

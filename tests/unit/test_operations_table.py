@@ -59,7 +59,7 @@ def test_row_says_what_becomes_of_the_body(row: Operation) -> None:
         return
     assert row.writes, "only what writes takes a body here"
     assert row.method in ("PUT", "POST")
-    assert 0 < row.body.limit <= 5 << 30
+    assert 0 < row.body.limit < 6 << 30
 
 
 def test_row_that_reads_does_not_write(row: Operation) -> None:
@@ -179,6 +179,12 @@ def test_two_plain_operations_for_one_place_are_a_programming_error() -> None:
     row = TABLE.by_name["GetObject"]
     with pytest.raises(ValueError, match="two plain operations"):
         OperationTable([row, row])
+
+
+def test_a_form_upload_does_not_take_what_a_sub_resource_names() -> None:
+    assert resolve("POST", Level.BUCKET).name == "PostObject"
+    assert resolve("POST", Level.BUCKET, "delete").name == "DeleteObjects"
+    assert refused("POST", Level.BUCKET, "uploads").code == "NotImplemented"
 
 
 def test_preflight_is_answered_whatever_the_query() -> None:
