@@ -31,9 +31,11 @@ def filesystem() -> s3fs.S3FileSystem:
 
 
 @step
-def put_and_get(bucket: str, key: str, source: str, target: str) -> object:
+def put_and_get(bucket: str, key: str, source: str, target: str, part_size: str = "") -> object:
     fs = filesystem()
-    fs.put_file(source, f"{bucket}/{key}")
+    # s3fs sends a file in one piece unless it is larger than its part size.
+    options = {"chunksize": int(part_size)} if part_size else {}
+    fs.put_file(source, f"{bucket}/{key}", **options)
     fs.get_file(f"{bucket}/{key}", target)
     return fs.info(f"{bucket}/{key}")["size"]
 

@@ -11,8 +11,10 @@ const { createHash } = require("node:crypto");
 const { Readable } = require("node:stream");
 const { pipeline } = require("node:stream/promises");
 const {
+  CompleteMultipartUploadCommand,
   CopyObjectCommand,
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
@@ -24,6 +26,7 @@ const {
   PutObjectCommand,
   PutObjectTaggingCommand,
   S3Client,
+  UploadPartCommand,
   paginateListObjectsV2,
 } = require("@aws-sdk/client-s3");
 const { getSignedUrl } = require("@aws-sdk/s3-request-presigner");
@@ -146,6 +149,20 @@ const steps = {
     const Body = Readable.from(pieces);
     await client.send(new PutObjectCommand({ Bucket, Key, Body, ContentLength: 150_000 }));
     return sha256((await read(Bucket, Key)).data) === sha256(Buffer.concat(pieces));
+  },
+
+  async putParts(Bucket, Key, source, partSize) {
+    const data = fs.readFileSync(source);
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key, ChecksumAlgorithm: "CRC32" }));
+    const Parts = [];
+    for (let first = 0, PartNumber = 1; first < data.length; first += Number(partSize), PartNumber += 1) {
+      const Body = data.subarray(first, first + Number(partSize));
+      const part = { Bucket, Key, UploadId, PartNumber, Body, ChecksumAlgorithm: "CRC32" };
+      const { ETag, ChecksumCRC32 } = await client.send(new UploadPartCommand(part));
+      Parts.push({ PartNumber, ETag, ChecksumCRC32 });
+    }
+    await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
+    return { parts: Parts.length, sha256: sha256((await read(Bucket, Key)).data) };
   },
 
   async buckets(Bucket) {
