@@ -91,7 +91,8 @@ class Pipeline:
             request.query = parse_query(raw_query)
         address = self._addressing.locate(raw_path, request.environ.get("HTTP_HOST", ""))
         request.bucket, request.key = address.bucket, address.key
-        operation = self._table.resolve(request.method, address.level, request.query or None, request.header)
+        query = request.query if raw_query else None
+        operation = self._table.resolve(request.method, address.level, query, request.header)
         if address.level is not Level.SERVICE:
             check_bucket_name(address.bucket)
             if address.level is Level.OBJECT:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ANONYMOUS = Caller(account_id="", user_name="anonymous")
 
 _KEYS: dict[str, str] = {}
-"""Header name -> WSGI environ key, for the names that our own code asks for (a bounded set)."""
+"""Header name -> WSGI environ key, for the names that our own code and signatures ask for."""
 
 
 def environ_key(name: str) -> str:
@@ -46,6 +46,7 @@ class Request:
     """
 
     __slots__ = (
+        "_names",
         "access_key",
         "account",
         "authenticated",
@@ -82,34 +83,38 @@ class Request:
         self.caller = ANONYMOUS
         self.authenticated: Authenticated | None = None
         self.payload: Any = None
+        self._names: list[str] | None = None
 
     def header(self, name: str) -> str | None:
         """A request header by its lower-case name; None when it was not sent."""
-        if "_" in name:
-            return self._underscored().get(name)
         key = _KEYS.get(name)
         if key is None:
+            if "_" in name:
+                return self._underscored().get(name)
             key = environ_key(name)
-            if len(_KEYS) < 1000:
-                _KEYS[name] = key
+            _remember(_KEYS, name, key)
         value: str | None = self.environ.get(key)
         return value
-
-    def headers(self) -> Iterator[tuple[str, str]]:
-        """All request headers with lower-case names."""
-        for key, value in self.environ.items():
-            if key.startswith("HTTP_"):
-                yield _header_name(key), value
-            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
-                yield key.replace("_", "-").lower(), value
-        yield from self._underscored().items()
 
     @property
     def header_names(self) -> list[str]:
         """The lower-case names of all request headers but Content-Type and Content-Length."""
-        names = [_header_name(key) for key in self.environ if key.startswith("HTTP_")]
-        names.extend(self._underscored())
+        names = self._names
+        if names is None:
+            names = self._names = [_header_name(key) for key in self.environ if key.startswith("HTTP_")]
+            names.extend(self._underscored())
         return names
+
+    def has_any(self, keys: frozenset[str]) -> bool:
+        """Whether one of these headers was sent, by their WSGI keys: one look where a dozen would be in vain."""
+        return not keys.isdisjoint(self.environ)
+
+    def metadata_headers(self) -> Iterator[tuple[str, str]]:
+        """The headers with user metadata, with lower-case names."""
+        for key, value in self.environ.items():
+            if key.startswith("HTTP_X_AMZ_META_"):
+                yield _header_name(key), value
+        yield from self._underscored().items()
 
     def _underscored(self) -> Mapping[str, str]:
         """Headers with an underscore in their names, which the environ cannot tell from a hyphen."""
@@ -118,15 +123,22 @@ class Request:
 
 
 _NAMES: dict[str, str] = {}
-"""WSGI environ key -> header name; bounded, since names come from clients."""
+"""WSGI environ key -> header name."""
+
+
+def _remember(known: dict[str, str], name: str, value: str) -> None:
+    """Keep one pair. Names come from clients too: few and short ones are kept, and no client can crowd ours out."""
+    if len(name) <= 64:
+        if len(known) >= 1000:
+            known.clear()
+        known[name] = value
 
 
 def _header_name(key: str) -> str:
     name = _NAMES.get(key)
     if name is None:
         name = key[5:].replace("_", "-").lower()
-        if len(_NAMES) < 1000:
-            _NAMES[key] = name
+        _remember(_NAMES, key, name)
     return name
 
 

@@ -66,7 +66,7 @@ def draft_record(request: Request) -> ObjectRecord:
         size=0,
         etag="",
         headers=content_headers(request.header),
-        metadata=user_metadata(request.headers()),
+        metadata=user_metadata(request.metadata_headers()),
         tags=parse_tagging_header(tagging) if tagging else {},
         storage_class=storage_class(request.header("x-amz-storage-class")),
         owner=request.caller.account_id,

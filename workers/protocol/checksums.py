@@ -411,7 +411,7 @@ def _payload_sha256(value: str | None) -> str | None:
     """Return the SHA-256 of an `x-amz-content-sha256`, or None for the values that announce none."""
     if value is None or value == "UNSIGNED-PAYLOAD" or value.startswith("STREAMING-"):
         return None
-    if len(value) != 64 or any(digit not in "0123456789abcdefABCDEF" for digit in value):
+    if len(value) != 64 or value.strip("0123456789abcdefABCDEF"):
         raise S3Error(
             "InvalidArgument",
             "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
