@@ -7,7 +7,7 @@ large block) runs in gevent's pool of real threads. Outside a worker, in tools a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gevent.monkey
 from gevent import get_hub
@@ -23,8 +23,22 @@ def offload(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
     """`function(*args, **kwargs)` in a thread while other greenlets run; its exceptions come back."""
     if not gevent.monkey.is_module_patched("socket"):
         return function(*args, **kwargs)
-    result: T = get_hub().threadpool.apply(function, args, kwargs)
-    return result
+    result, error = get_hub().threadpool.apply(_settled, (function, args, kwargs))
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # else the error and this frame would hold each other
+    settled: T = result
+    return settled
+
+
+def _settled(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The result or the error. A pool prints the errors of its tasks on standard error, also the expected ones."""
+    try:
+        return function(*args, **kwargs), None
+    except BaseException as error:  # noqa: BLE001 -- all of them are raised where the result is waited for
+        return None, error
 
 
 def configure() -> None:
