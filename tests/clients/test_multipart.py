@@ -90,7 +90,7 @@ def test_rclone(endpoint: Endpoint, store: Store, source: Path, tmp_path: Path) 
 
 
 def test_s5cmd(endpoint: Endpoint, store: Store, source: Path, tmp_path: Path) -> None:
-    s5cmd = [program("commands", "s5cmd"), "--endpoint-url", endpoint.url, "--retry-count", "0"]
+    s5cmd: list[str | Path] = [program("commands", "s5cmd"), "--endpoint-url", endpoint.url, "--retry-count", "0"]
     url = f"s3://{store.bucket}/{KEY}"
     run([*s5cmd, "cp", "--part-size", "5", source, url], endpoint.environment())
     assert_stored_in_parts(store)
@@ -104,7 +104,13 @@ def test_s3cmd(endpoint: Endpoint, store: Store, source: Path, tmp_path: Path) -
         f"[default]\nhost_base = {endpoint.address}\nhost_bucket = {endpoint.address}\nuse_https = False\n"
         f"access_key = {endpoint.access_key}\nsecret_key = {endpoint.secret_key}\nmultipart_chunk_size_mb = 6\n"
     )
-    s3cmd = [program("commands", "python"), program("commands", "s3cmd"), "--config", settings, "--no-progress"]
+    s3cmd: list[str | Path] = [
+        program("commands", "python"),
+        program("commands", "s3cmd"),
+        "--config",
+        settings,
+        "--no-progress",
+    ]
     url = f"s3://{store.bucket}/{KEY}"
     run([*s3cmd, "put", source, url], endpoint.environment())
     assert_stored_in_parts(store)
@@ -169,8 +175,8 @@ def test_awscrt(endpoint: Endpoint, store: Store, checksums: bool) -> None:
 
 
 def test_s3fs(endpoint: Endpoint, store: Store, source: Path, tmp_path: Path) -> None:
-    steps = [program("s3fs", "python"), Path(__file__).with_name("s3fs_steps.py")]
-    command = [*steps, "put_and_get", store.bucket, KEY, source, tmp_path / "down", str(6 * MIB)]
+    steps: list[str | Path] = [program("s3fs", "python"), Path(__file__).with_name("s3fs_steps.py")]
+    command: list[str | Path] = [*steps, "put_and_get", store.bucket, KEY, source, tmp_path / "down", str(6 * MIB)]
     assert json.loads(run(command, endpoint.environment())) == SIZE
     assert_stored_in_parts(store)
     assert digest((tmp_path / "down").read_bytes()) == digest(content(SIZE))
@@ -178,7 +184,7 @@ def test_s3fs(endpoint: Endpoint, store: Store, source: Path, tmp_path: Path) ->
 
 def test_javascript(endpoint: Endpoint, store: Store, source: Path) -> None:
     variables = {**endpoint.environment(), "NODE_PATH": str(node_project() / "node_modules")}
-    steps = [program("commands", "node"), Path(__file__).parent / "js" / "steps.cjs"]
+    steps: list[str | Path] = [program("commands", "node"), Path(__file__).parent / "js" / "steps.cjs"]
     answer = json.loads(run([*steps, "putParts", store.bucket, KEY, source, str(5 * MIB)], variables))
     assert answer == {"parts": 4, "sha256": digest(content(SIZE))}
     assert_stored_in_parts(store)

@@ -196,6 +196,38 @@ def test_refusals_of_object_operations(client: Any, bucket: str) -> None:
     assert code_of(client.put_object, Bucket=bucket, Key="x" * 1025, Body=b"") == ("KeyTooLongError", 400)
 
 
+@pytest.mark.parametrize("algorithm", [None, "CRC32C", "CRC64NVME", "SHA256"])
+def test_multipart_uploads(client: Any, bucket: str, algorithm: str | None) -> None:
+    target = {"Bucket": bucket, "Key": "dir/k ü"}
+    chosen = {} if algorithm is None else {"ChecksumAlgorithm": algorithm}
+    upload = {
+        **target,
+        "UploadId": client.create_multipart_upload(**target, **chosen, ContentType="text/x")["UploadId"],
+    }
+    client.put_object(Bucket=bucket, Key="source", Body=bytes(5 << 20))
+    client.upload_part_copy(**upload, PartNumber=1, CopySource={"Bucket": bucket, "Key": "source"})
+    client.upload_part(**upload, PartNumber=2, Body=b"tail", **chosen)
+    client.list_parts(**upload, MaxParts=1)
+    parts = client.list_parts(**upload)["Parts"]
+    encodings: tuple[dict[str, str], ...] = ({}, {"EncodingType": "url"})
+    for encoding in encodings:
+        listed = client.list_multipart_uploads(Bucket=bucket, **encoding)
+        assert [entry["UploadId"] for entry in listed["Uploads"]] == [upload["UploadId"]]
+        client.list_multipart_uploads(Bucket=bucket, Delimiter="/", MaxUploads=1, **encoding)
+    named = ("PartNumber", "ETag", f"Checksum{algorithm}")
+    chosen_parts = [{name: part[name] for name in named if name in part} for part in parts]
+    assert len(client.complete_multipart_upload(**upload, MultipartUpload={"Parts": chosen_parts})["ETag"]) > 34
+    client.head_object(**target, ChecksumMode="ENABLED")
+    assert client.get_object(**target, PartNumber=2)["Body"].read() == b"tail"
+    attributes = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    client.get_object_attributes(**target, ObjectAttributes=attributes)
+
+    upload = {**target, "UploadId": client.create_multipart_upload(**target)["UploadId"]}
+    client.abort_multipart_upload(**upload)
+    assert code_of(client.list_parts, **upload) == ("NoSuchUpload", 404)
+    assert code_of(client.upload_part, **upload, PartNumber=1, Body=b"") == ("NoSuchUpload", 404)
+
+
 # The check itself.
 
 

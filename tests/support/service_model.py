@@ -67,7 +67,9 @@ _VERSION: Final = ("Key", "VersionId", "IsLatest", "LastModified")
 
 # Element paths: "A" has to be there, "A/B" has to be in every A that is there.
 ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "CompleteMultipartUpload": ("Location", "Bucket", "Key", "ETag"),
     "CopyObject": ("ETag", "LastModified"),
+    "CreateMultipartUpload": ("Bucket", "Key", "UploadId"),
     "DeleteObjects": ("Deleted/Key", "Error/Key", "Error/Code", "Error/Message"),
     "GetBucketAcl": ("Owner", "Owner/ID", "AccessControlList", "AccessControlList/Grant/Permission"),
     "GetBucketOwnershipControls": ("Rule", "Rule/ObjectOwnership"),
@@ -76,6 +78,10 @@ ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "GetObjectAcl": ("Owner", "Owner/ID", "AccessControlList", "AccessControlList/Grant/Permission"),
     "GetObjectTagging": ("TagSet", "TagSet/Tag/Key", "TagSet/Tag/Value"),
     "ListBuckets": ("Owner", "Owner/ID", "Buckets", "Buckets/Bucket/Name", "Buckets/Bucket/CreationDate"),
+    "ListMultipartUploads": (
+        *("Bucket", "KeyMarker", "UploadIdMarker", "MaxUploads", "IsTruncated", "CommonPrefixes/Prefix"),
+        *(f"Upload/{name}" for name in ("Key", "UploadId", "Initiator/ID", "Owner/ID", "StorageClass", "Initiated")),
+    ),
     "ListObjectVersions": (
         *("Name", "Prefix", "KeyMarker", "VersionIdMarker", "MaxKeys", "IsTruncated", "CommonPrefixes/Prefix"),
         *(f"Version/{name}" for name in (*_VERSION, "ETag", "Size", "StorageClass")),
@@ -89,6 +95,12 @@ ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
         *("Name", "Prefix", "KeyCount", "MaxKeys", "IsTruncated", "CommonPrefixes/Prefix"),
         *(f"Contents/{name}" for name in ("Key", "LastModified", "ETag", "Size", "StorageClass")),
     ),
+    "ListParts": (
+        *("Bucket", "Key", "UploadId", "Initiator/ID", "Owner/ID", "StorageClass"),
+        *("PartNumberMarker", "MaxParts", "IsTruncated"),
+        *(f"Part/{name}" for name in ("PartNumber", "LastModified", "ETag", "Size")),
+    ),
+    "UploadPartCopy": ("ETag", "LastModified"),
 }
 
 ALWAYS_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -98,11 +110,13 @@ ALWAYS_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "HeadBucket": ("x-amz-bucket-region",),
     "HeadObject": ("etag", "last-modified", "content-length", "accept-ranges", "content-type"),
     "PutObject": ("etag",),
+    "UploadPart": ("etag",),
 }
 
 # Names within which the listings are in order, as (list, key) of the elements.
 ORDERED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "ListBuckets": (("Buckets/Bucket", "Name"),),
+    "ListMultipartUploads": (("Upload", "Key"), ("CommonPrefixes", "Prefix")),
     "ListObjectVersions": (("Version", "Key"), ("DeleteMarker", "Key"), ("CommonPrefixes", "Prefix")),
     "ListObjects": (("Contents", "Key"), ("CommonPrefixes", "Prefix")),
     "ListObjectsV2": (("Contents", "Key"), ("CommonPrefixes", "Prefix")),
@@ -347,7 +361,8 @@ class _Answer:
             names = [unquote_plus(text) if encoded else text for text in texts]
             if names != sorted(names, key=str.encode):
                 self.report(f"{path}/{name}", f"out of order: {names[:20]}")
-            if self.name != "ListObjectVersions" and len(set(names)) != len(names):
+            several = self.name in {"ListObjectVersions", "ListMultipartUploads"}  # versions or uploads of one key
+            if not several and len(set(names)) != len(names):
                 self.report(f"{path}/{name}", "a name comes twice")
 
     # Errors
