@@ -79,13 +79,13 @@ def _parts(request: Request, record: ObjectRecord) -> list[Node]:
     table = record.parts
     assert table is not None  # noqa: S101 -- the caller asked
     if not table.algorithm:
-        return [("TotalPartsCount", table.count)]
+        return [("PartsCount", table.count)]
     limit = min(_number(request, "x-amz-max-parts", MAX_PARTS), MAX_PARTS)
     marker = _number(request, "x-amz-part-number-marker", 0)
     parts = list(islice(parts_after(table, marker), limit + 1))
     page = parts[:limit]
     return [
-        ("TotalPartsCount", table.count),
+        ("PartsCount", table.count),
         ("PartNumberMarker", marker),
         ("NextPartNumberMarker", page[-1].number if page else 0),
         ("MaxParts", limit),

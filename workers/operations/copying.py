@@ -43,7 +43,8 @@ def parse_copy_source(value: str) -> CopySourceName:
     """`[/]bucket/key[?versionId=id]`, percent-encoded. Raises `S3Error` InvalidArgument."""
     path, _, version = value.partition("?versionId=")
     try:
-        bucket, slash, key = decode_key(path.removeprefix("/")).partition("/")
+        # AWS decodes this header like a form: '+' is a space (some clients send it so, and all send %2B for a plus).
+        bucket, slash, key = decode_key(path.removeprefix("/").replace("+", " ")).partition("/")
     except S3Error:
         raise _invalid("Invalid copy source encoding", value) from None
     if not slash or not bucket or not key:
