@@ -48,14 +48,18 @@ class Buckets:
         self._forget(record.name)
         about = self._layout.about(record.name)
         os.mkdir(about, 0o700)
-        write_file(self._layout, f"{about}/record", encode(record), durable=self._durable)
-        if self._durable:
-            sync_directory(about)
-            sync_directory(self._layout.buckets)
         try:
+            write_file(self._layout, f"{about}/record", encode(record), durable=self._durable)
+            if self._durable:
+                sync_directory(about)
+                sync_directory(self._layout.buckets)
             os.mkdir(directory, self._mode)
         except FileExistsError:
             raise BucketExists(record.name) from None
+        except OSError:
+            # A full disk: what was made for nothing must not use it up.
+            self._forget(record.name)
+            raise
         if self._durable:
             offload(sync_directory, self._layout.root)
 
