@@ -44,7 +44,15 @@ EXTRAS = {
     "test": TEST,
     # The conformance suite for storage plugins: pytest --pyargs backends.testkit
     "testkit": ["hypothesis>=6.150,<7", "pytest>=8,<10"],
-    "clients": ["boto3>=1.44,<2"],
+    # What tests/clients imports is pinned exactly in tests/clients/requirements.txt.
+    "clients": [
+        "boto3>=1.44,<2",
+        "filelock>=4,<5",
+        "minio>=7.2,<8",
+        "obstore>=0.12,<0.13",
+        "pyarrow>=26,<27",
+        "trustme>=1.2,<2",
+    ],
     "loadtest": ["locust>=2.40,<3"],
     "dev": [*TEST, "pre-commit>=4,<5"],
 }
