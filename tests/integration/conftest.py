@@ -1,7 +1,6 @@
-"""One gateway for the raw requests of a test process, on the memory backend: buckets of their own keep tests apart."""
+"""Gateways for the raw requests of a test process, on memory and posix: buckets of their own keep tests apart."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,16 +9,14 @@ from tests.support.gateway import Gateway
 from tests.support.wire import CREDENTIALS, Answer, Wire
 
 
-@pytest.fixture(scope="session")
-def memory_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway with the memory backend; none of its answers may have come from a bug."""
-    home = tmp_path_factory.mktemp("memory")
-    access_log = home / "access.log"
+@pytest.fixture(scope="session", params=["memory", "posix"])
+def raw_gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway; none of its answers may have come from a bug."""
+    home = tmp_path_factory.mktemp(request.param)
     with Gateway(
         home / "data",
-        *("--backend", "memory", "--access-log", str(access_log)),
-        *("--virtual-host-domain", "s3.example.test"),
-        workers=1,
+        *("--backend", request.param, "--virtual-host-domain", "s3.example.test"),
+        workers=1 if request.param == "memory" else 2,
         environ=CREDENTIALS,
     ) as running:
         yield running
@@ -29,9 +26,9 @@ def memory_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
 
 
 @pytest.fixture(scope="session")
-def wire(memory_gateway: Gateway) -> Wire:
-    """Raw requests to the memory gateway."""
-    return Wire(memory_gateway)
+def wire(raw_gateway: Gateway) -> Wire:
+    """Raw requests to the gateway."""
+    return Wire(raw_gateway)
 
 
 @pytest.fixture
@@ -50,12 +47,6 @@ def new_bucket(wire: Wire) -> Callable[[], str]:
 def box(new_bucket: Callable[[], str]) -> str:
     """The path of a new bucket, such as "/raw-1"."""
     return "/" + new_bucket()
-
-
-@pytest.fixture
-def access_log(memory_gateway: Gateway) -> Path:
-    """The file that the memory gateway's access log goes to."""
-    return memory_gateway.directory.parent / "access.log"
 
 
 @pytest.fixture
