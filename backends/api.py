@@ -41,6 +41,7 @@ from backends.errors import (
 )
 from backends.records import (
     NULL_VERSION,
+    UPLOAD_MARK,
     BucketRecord,
     Encryption,
     ObjectRecord,
@@ -57,6 +58,7 @@ __all__ = [
     "ANY_REVISION",
     "CONTRACT_VERSION",
     "NULL_VERSION",
+    "UPLOAD_MARK",
     "Backend",
     "BackendConfig",
     "BackendError",
@@ -480,7 +482,7 @@ class Backend(ABC):
         """Begin an upload, durably: from now on `load_upload` finds it. Raises `NoSuchBucket`.
 
         The defaults of this and the following keep an upload in a hidden bucket of the storage, parts as objects; a
-        completion copies them. A storage that can write at an offset, or join files, overrides all seven.
+        completion copies them. A storage that can write at an offset, or join files, overrides all eight.
         """
         return uploads.create_upload(self, caller, bucket, upload)
 
@@ -502,7 +504,10 @@ class Backend(ABC):
         return uploads.put_part(self, caller, bucket, upload, number, source)
 
     def discard_part(self, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
-        """Remove a part that another one of its number has replaced. A missing one is no error."""
+        """Remove a part that another one of its number has replaced, for good: `load_upload` gives it no more.
+
+        A missing one is no error.
+        """
         return uploads.discard_part(self, caller, bucket, upload, part)
 
     def complete_upload(
@@ -517,15 +522,24 @@ class Backend(ABC):
     ) -> ObjectRecord:
         """Publish the parts, in this order, as one object, as `put_object` would.
 
-        Called again after it was published, also by another process that knows nothing of the first call, it returns
-        the record of then and changes nothing. What is left of the upload stays until `abort_upload`. When it
-        raises, the upload is as it was, all parts included. Raises `NoSuchUpload` and what the precondition raises.
+        The object's record gets the upload's id under `UPLOAD_MARK` in `extra`. Called again after it was published,
+        also by another process that knows nothing of the first call, it returns the record of then and changes
+        nothing. What is left of the upload stays until `abort_upload`. When it raises before the publication, the
+        upload is as it was, all parts included. Raises `NoSuchUpload` and what the precondition raises.
         """
         return uploads.complete_upload(self, caller, bucket, upload, parts, record, precondition, versioning)
 
     def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
         """Remove an upload with its parts, or what a completion left of it. A missing one is no error."""
         return uploads.abort_upload(self, caller, bucket, upload_id)
+
+    def sweep_uploads(self, caller: Caller, older_than: float) -> int:
+        """Remove what killed processes left of uploads that are over, `older_than` seconds ago or earlier.
+
+        Uploads that are open are none of it, however old. Safe in several processes at once. Returns the number of
+        things removed.
+        """
+        return uploads.sweep_uploads(self, caller, older_than)
 
     # -- documents: bucket configuration (`bucket` given) and the gateway's own (`bucket` None)
 

@@ -18,6 +18,9 @@ NULL_VERSION: Final = "null"
 
 RECORD_FORMAT: Final = 1
 
+UPLOAD_MARK: Final = "shardgate.upload"
+"""In `ObjectRecord.extra`: the id of the multipart upload that an object came from."""
+
 
 class Versioning(enum.Enum):
     """A bucket's versioning state."""
@@ -155,8 +158,8 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class StoredUpload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a storage knows of an upload: enough to go on when every other memory of it is lost.
 
-    `parts` may have several of one number; the latest counts. `completed` is the object's record once it is published
-    or about to be: completing again then finishes, or finds it finished.
+    `parts` are in the order of their storing; of several of one number the last counts. `completed` is the object's
+    record once it is published: what is left of the upload then only waits for `abort_upload`.
     """
 
     upload: UploadRecord

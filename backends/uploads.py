@@ -1,25 +1,32 @@
 """The contract's default for multipart uploads, built from put, get, scan and delete.
 
-An upload lives in a hidden bucket whose name no client can use, under `BUCKET/ID/`: an empty object `upload` that
-carries the upload's record, an object for each part, and an empty object `completed` that is written before the parts
-are published. Completion copies the parts into the object; a storage that can do better overrides it.
+Uploads live in a hidden bucket whose name no client can use:
+
+    BUCKET/open/ID                  an empty object that carries the upload's record; the upload exists while it does
+    BUCKET/parts/ID/NUMBER/RANDOM   a part, its record carried along
+
+Completion copies the parts into the object, whose record bears the upload's id: by that it is known to be done. A
+storage that can do better overrides it.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from backends.errors import BucketExists, NoSuchBucket, NoSuchObject, NoSuchUpload, PreconditionFailed
 from backends.records import (
+    UPLOAD_MARK,
     BucketRecord,
     ObjectRecord,
     PartRecord,
     StoredUpload,
     UploadRecord,
     Versioning,
-    decode_object,
     decode_part,
     decode_upload,
     encode,
@@ -29,13 +36,21 @@ if TYPE_CHECKING:
     from backends.api import Backend, Caller, OpenObject, PartSource, Precondition
 
 STAGING_BUCKET: Final = ".shardgate-uploads"
-"""Begins with a dot, so that it is no legal name for a client's bucket; lists of buckets leave it out."""
-
-UPLOAD_MARK: Final = "shardgate.upload"
-"""In `ObjectRecord.extra`: the id of the upload that an object came from."""
+"""Begins with a dot, so that it is no legal name for a client's bucket."""
 
 _PAYLOAD: Final = "shardgate.staged"
 """In `ObjectRecord.extra` of a staged object: the record that it carries."""
+
+_BEHIND: Final = "\U0010ffff"
+"""Behind every character that a name in the staging bucket has."""
+
+
+class _Published(Exception):
+    """The object under the key is this upload's already; `record` is its record."""
+
+    def __init__(self, record: ObjectRecord) -> None:
+        super().__init__()
+        self.record = record
 
 
 class _Staged:
@@ -69,31 +84,47 @@ class _StagedPart:
         return self._source.read(size)
 
     def record(self) -> ObjectRecord:
-        self.part = _with_place(self._source.record(), self._place)
+        self.part = msgspec.structs.replace(self._source.record(), place=self._place)
         return _carrier(encode(self.part), self.part.size, self.part.etag)
 
 
 class _Joined:
-    """The parts, one behind another, as the source of the object."""
+    """The parts, one behind another, as the source of the object; one part is open at a time."""
 
-    __slots__ = ("_blocks", "_record", "length")
+    __slots__ = ("_backend", "_blocks", "_caller", "_opened", "_record", "_rest", "length")
 
-    def __init__(self, opened: Sequence[OpenObject], record: ObjectRecord) -> None:
-        self.length: int | None = sum(part.record.size for part in opened)
+    def __init__(
+        self, backend: Backend, caller: Caller, folder: str, parts: Sequence[PartRecord], record: ObjectRecord
+    ) -> None:
+        self.length: int | None = sum(part.size for part in parts)
+        self._backend = backend
+        self._caller = caller
         self._record = record
-        self._blocks = _joined(opened)
+        self._opened: OpenObject | None = None
+        self._blocks = self._read([(folder + part.place, part.size) for part in parts if part.size])
+        self._rest = b""
 
     def read(self, size: int, /) -> bytes:
-        return next(self._blocks, b"")
+        block = self._rest or next(self._blocks, b"")
+        self._rest = block[size:]
+        return block[:size]
 
     def record(self) -> ObjectRecord:
         return self._record
 
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
-def _joined(opened: Sequence[OpenObject]) -> Iterator[bytes]:
-    for part in opened:
-        if part.record.size:
-            yield from part.read(0, part.record.size)
+    def _read(self, places: Sequence[tuple[str, int]]) -> Iterator[bytes]:
+        for key, size in places:
+            try:
+                self._opened = self._backend.get_object(self._caller, STAGING_BUCKET, key)
+            except (NoSuchBucket, NoSuchObject):
+                raise NoSuchUpload from None
+            yield from self._opened.read(0, size)
+            self.close()
 
 
 def _carrier(payload: bytes, size: int, etag: str) -> ObjectRecord:
@@ -105,26 +136,19 @@ def _payload(record: ObjectRecord) -> bytes:
     return text.encode()
 
 
-def _with_place(part: PartRecord, place: str) -> PartRecord:
-    return PartRecord(
-        number=part.number,
-        size=part.size,
-        etag=part.etag,
-        modified=part.modified,
-        checksums=part.checksums,
-        place=place,
-    )
+def _open_key(bucket: str, upload_id: str) -> str:
+    return f"{bucket}/open/{upload_id}"
 
 
-def _folder(bucket: str, upload_id: str) -> str:
-    return f"{bucket}/{upload_id}/"
+def _parts_folder(bucket: str, upload_id: str) -> str:
+    return f"{bucket}/parts/{upload_id}/"
 
 
 def create_upload(backend: Backend, caller: Caller, bucket: str, upload: UploadRecord) -> None:
     """See `Backend.create_upload`."""
     backend.get_bucket(caller, bucket)
     source = _Staged(encode(upload))
-    key = _folder(bucket, upload.id) + "upload"
+    key = _open_key(bucket, upload.id)
     try:
         backend.put_object(caller, STAGING_BUCKET, key, source)
     except NoSuchBucket:
@@ -137,35 +161,35 @@ def create_upload(backend: Backend, caller: Caller, bucket: str, upload: UploadR
 
 def _require(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> UploadRecord:
     try:
-        record = backend.head_object(caller, STAGING_BUCKET, _folder(bucket, upload_id) + "upload")
+        record = backend.head_object(caller, STAGING_BUCKET, _open_key(bucket, upload_id))
     except (NoSuchBucket, NoSuchObject):
         raise NoSuchUpload from None
     return decode_upload(_payload(record))
 
 
-def _completed(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> ObjectRecord | None:
+def _published(backend: Backend, caller: Caller, bucket: str, upload: UploadRecord) -> ObjectRecord | None:
+    """The object under the upload's key, if it came from this upload."""
     try:
-        record = backend.head_object(caller, STAGING_BUCKET, _folder(bucket, upload_id) + "completed")
-    except (NoSuchBucket, NoSuchObject):
+        record = backend.head_object(caller, bucket, upload.key)
+    except NoSuchObject:
         return None
-    return decode_object(_payload(record))
+    return record if record.extra.get(UPLOAD_MARK) == upload.id else None
 
 
 def load_upload(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> StoredUpload:
     """See `Backend.load_upload`."""
     upload = _require(backend, caller, bucket, upload_id)
-    folder = _folder(bucket, upload_id) + "part/"
-    parts = tuple(decode_part(_payload(entry.record)) for entry in backend.scan(caller, STAGING_BUCKET, folder, ""))
-    return StoredUpload(upload=upload, parts=parts, completed=_completed(backend, caller, bucket, upload_id))
+    entries = backend.scan(caller, STAGING_BUCKET, _parts_folder(bucket, upload_id), "")
+    parts = sorted((decode_part(_payload(entry.record)) for entry in entries), key=lambda part: part.modified)
+    return StoredUpload(upload=upload, parts=tuple(parts), completed=_published(backend, caller, bucket, upload))
 
 
 def list_uploads(backend: Backend, caller: Caller, bucket: str) -> Iterator[UploadRecord]:
     """See `Backend.list_uploads`."""
     backend.get_bucket(caller, bucket)
     try:
-        for entry in backend.scan(caller, STAGING_BUCKET, bucket + "/", ""):
-            if entry.key.endswith("/upload"):
-                yield decode_upload(_payload(entry.record))
+        for entry in backend.scan(caller, STAGING_BUCKET, f"{bucket}/open/", ""):
+            yield decode_upload(_payload(entry.record))
     except NoSuchBucket:
         return
 
@@ -175,9 +199,9 @@ def put_part(
 ) -> PartRecord:
     """See `Backend.put_part`."""
     _require(backend, caller, bucket, upload.id)
-    place = f"part/{number:05d}/{secrets.token_hex(8)}"
+    place = f"{number:05d}/{secrets.token_hex(8)}"
     staged = _StagedPart(source, place)
-    key = _folder(bucket, upload.id) + place
+    key = _parts_folder(bucket, upload.id) + place
     backend.put_object(caller, STAGING_BUCKET, key, staged)
     try:
         _require(backend, caller, bucket, upload.id)
@@ -192,7 +216,7 @@ def put_part(
 def discard_part(backend: Backend, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
     """See `Backend.discard_part`."""
     try:
-        backend.delete_object(caller, STAGING_BUCKET, _folder(bucket, upload.id) + part.place)
+        backend.delete_object(caller, STAGING_BUCKET, _parts_folder(bucket, upload.id) + part.place)
     except NoSuchBucket:
         return
 
@@ -209,52 +233,94 @@ def complete_upload(
 ) -> ObjectRecord:
     """See `Backend.complete_upload`.
 
-    What was published is recognized by the mark in the object's record. Where the note of a completion is found but
-    another object under the key, a process was killed between the two, or the object was replaced meanwhile; the
-    client that asks again was not answered yet, so publishing now is right in both cases.
+    That it was published before is seen by the mark of the object under the key, also at the moment of publication.
+    Where a process was killed after it and the object was replaced meanwhile, it is published anew: the client that
+    asks again was not answered yet.
     """
     _require(backend, caller, bucket, upload.id)
+    before = _published(backend, caller, bucket, upload)
+    if before is not None:
+        return before
     marked = record.replace(extra={**record.extra, UPLOAD_MARK: upload.id})
-    noted = _completed(backend, caller, bucket, upload.id)
-    if noted is not None:
-        current = _current(backend, caller, bucket, upload.key)
-        if current is not None and current.extra.get(UPLOAD_MARK) == upload.id:
-            return current
-    folder = _folder(bucket, upload.id)
-    opened: list[OpenObject] = []
+    source = _Joined(backend, caller, _parts_folder(bucket, upload.id), parts, marked)
     try:
-        opened.extend(_open_part(backend, caller, folder + part.place) for part in parts)
-        backend.put_object(caller, STAGING_BUCKET, folder + "completed", _Staged(encode(marked)))
-        try:
-            return backend.put_object(caller, bucket, upload.key, _Joined(opened, marked), precondition, versioning)
-        except (PreconditionFailed, NoSuchObject):
-            backend.delete_object(caller, STAGING_BUCKET, folder + "completed")
+        return backend.put_object(caller, bucket, upload.key, source, _once(precondition, upload.id), versioning)
+    except _Published as other:
+        return other.record
+    except PreconditionFailed:
+        # Perhaps it only fails because another process has published this very upload just now.
+        before = _published(backend, caller, bucket, upload)
+        if before is None:
             raise
+        return before
     finally:
-        for part_object in opened:
-            part_object.close()
+        source.close()
 
 
-def _current(backend: Backend, caller: Caller, bucket: str, key: str) -> ObjectRecord | None:
-    try:
-        return backend.head_object(caller, bucket, key)
-    except NoSuchObject:
-        return None
+def _once(precondition: Precondition, upload_id: str) -> Precondition:
+    """The precondition, and that the current object is not the upload's own."""
+    further = precondition.guard
 
+    def guard(current: ObjectRecord | None) -> None:
+        if current is not None and current.extra.get(UPLOAD_MARK) == upload_id:
+            raise _Published(current)
+        if further is not None:
+            further(current)
 
-def _open_part(backend: Backend, caller: Caller, key: str) -> OpenObject:
-    try:
-        return backend.get_object(caller, STAGING_BUCKET, key)
-    except (NoSuchBucket, NoSuchObject):
-        raise NoSuchUpload from None
+    return msgspec.structs.replace(precondition, guard=guard)
 
 
 def abort_upload(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> None:
     """See `Backend.abort_upload`. The upload's own record goes first: from then on no part is added."""
-    folder = _folder(bucket, upload_id)
     try:
-        backend.delete_object(caller, STAGING_BUCKET, folder + "upload")
-        for entry in list(backend.scan(caller, STAGING_BUCKET, folder, "")):
+        backend.delete_object(caller, STAGING_BUCKET, _open_key(bucket, upload_id))
+        for entry in list(backend.scan(caller, STAGING_BUCKET, _parts_folder(bucket, upload_id), "")):
             backend.delete_object(caller, STAGING_BUCKET, entry.key)
     except NoSuchBucket:
         return
+
+
+def sweep_uploads(backend: Backend, caller: Caller, older_than: float) -> int:
+    """See `Backend.sweep_uploads`: parts of uploads that are over, and all of buckets that are gone."""
+    before = time.time_ns() - int(older_than * 1e9)
+    removed = 0
+    after = ""
+    try:
+        while (first := next(backend.scan(caller, STAGING_BUCKET, "", after), None)) is not None:
+            bucket = first.key.partition("/")[0]
+            removed += _sweep_bucket(backend, caller, bucket, before)
+            after = f"{bucket}/{_BEHIND}"
+    except NoSuchBucket:
+        pass
+    return removed
+
+
+def _sweep_bucket(backend: Backend, caller: Caller, bucket: str, before: int) -> int:
+    removed = 0
+    if not _bucket_exists(backend, caller, bucket):
+        for entry in list(backend.scan(caller, STAGING_BUCKET, f"{bucket}/open/", "")):
+            if decode_upload(_payload(entry.record)).initiated < before:
+                backend.delete_object(caller, STAGING_BUCKET, entry.key)
+                removed += 1
+    after = ""
+    parts = f"{bucket}/parts/"
+    while (first := next(backend.scan(caller, STAGING_BUCKET, parts, after), None)) is not None:
+        upload_id = first.key.removeprefix(parts).partition("/")[0]
+        folder = _parts_folder(bucket, upload_id)
+        try:
+            _require(backend, caller, bucket, upload_id)
+        except NoSuchUpload:
+            for entry in list(backend.scan(caller, STAGING_BUCKET, folder, "")):
+                if decode_part(_payload(entry.record)).modified < before:
+                    backend.delete_object(caller, STAGING_BUCKET, entry.key)
+                    removed += 1
+        after = folder + _BEHIND
+    return removed
+
+
+def _bucket_exists(backend: Backend, caller: Caller, bucket: str) -> bool:
+    try:
+        backend.get_bucket(caller, bucket)
+    except NoSuchBucket:
+        return False
+    return True

@@ -117,6 +117,18 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "Seconds after which such a leftover is removed. Must exceed the time of the longest single upload.",
             86400.0,
         ),
+        Option(
+            "multipart_max_age",
+            Seconds(1, 315_360_000),
+            "Seconds after which a multipart upload that got no part for as long is aborted.",
+            604800.0,
+        ),
+        Option(
+            "multipart_min_part_size",
+            Whole(0, 5 << 30),
+            "Bytes that each part of a multipart upload but the last must have. S3 asks for 5 MiB, and clients know.",
+            5 << 20,
+        ),
     ),
     *_section(
         "Front",
@@ -265,6 +277,8 @@ class Settings:
     read_only: bool = False
     janitor_interval: float = 300.0
     janitor_age: float = 86400.0
+    multipart_max_age: float = 604800.0
+    multipart_min_part_size: int = 5 << 20
     host: str = "127.0.0.1"
     port: int = 9000
     listen_socket: Path | None = None

@@ -1,4 +1,4 @@
-"""Byte ranges of files: locked, tested for holes, written, copied, freed."""
+"""Byte ranges of files, and whole ones: locked, tested for holes, written, copied, freed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from backends.posix.staging import COPY_STEP
@@ -30,6 +31,7 @@ class Region(NamedTuple):
     """A locked range of an open file; closing the descriptor frees it."""
 
     descriptor: int
+    path: str
     offset: int
     length: int
 
@@ -40,13 +42,22 @@ def lock_region(descriptor: int, offset: int, length: int, *, patience: float = 
     The lock belongs to the open file description, not to the process, so that greenlets exclude each other too.
     """
     wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0)
+    return _patiently(lambda: fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted), patience)
+
+
+def lock_file(descriptor: int, *, patience: float) -> bool:
+    """Lock a whole file (flock(2)) for this open file alone. False after `patience` seconds."""
+    return _patiently(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), patience)
+
+
+def _patiently(take: Callable[[], object], patience: float) -> bool:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+            take()
             return True
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
                 raise
         if time.monotonic() >= deadline:
             return False
@@ -102,3 +113,11 @@ def copy_range(path: str, offset: int, target: int, target_offset: int, length: 
             length -= moved
     finally:
         os.close(source)
+
+
+def unlink(path: str) -> None:
+    """Remove a file that nobody needs any more, if it is there; what cannot be removed now goes with its directory."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -13,7 +13,16 @@ from urllib.parse import quote
 import gevent
 import redis
 
-from backends.api import BackendError, ObjectRecord, PartRecord, PartTable, Precondition, UploadRecord
+from backends.api import (
+    BackendError,
+    NoSuchUpload,
+    ObjectRecord,
+    PartRecord,
+    PartTable,
+    Precondition,
+    UploadRecord,
+)
+from backends.faultpoints import reach
 from workers.backend_errors import s3_error
 from workers.operations.common import precondition
 from workers.operations.multipart import find_upload, uploads_of
@@ -29,13 +38,12 @@ from workers.state.uploads import RENEW_SECONDS, Busy, Done, Uploads
 
 logger = logging.getLogger("shardgate.completing")
 
-MIN_PART_SIZE: Final = 5 << 20
 MAX_OBJECT_SIZE: Final = 5 << 40
 PATIENCE_SECONDS: Final = 5.0
 """How long the answer waits for the end before it begins with white space, so that no client or proxy times out."""
 BUSY_PAUSE_SECONDS: Final = 0.2
-BUSY_SECONDS: Final = 120.0
-"""How long a second completion waits for the first."""
+BUSY_SECONDS: Final = 3600.0
+"""How long a second completion waits for the first, which may have terabytes to copy on some storages."""
 
 
 @operation(
@@ -52,12 +60,28 @@ def complete_multipart_upload(request: Request) -> Response:
     named: tuple[CompletedPart, ...] = request.payload
     if any(before.number >= after.number for before, after in pairwise(named)):
         raise S3Error("InvalidPartOrder")
-    completion = _Completion(request, named, find_upload(request))
+    try:
+        upload = find_upload(request)
+    except NoSuchUpload:
+        return xml_response(result_document(request, _forgotten(request)))
+    completion = _Completion(request, named, upload)
     running = gevent.spawn(completion.outcome)
     running.join(timeout=PATIENCE_SECONDS)
     if running.ready():
         return completion.render(running.get())
     return Response(200, {"content-type": "application/xml"}, stream=_Waiting(completion, running))
+
+
+def _forgotten(request: Request) -> ObjectRecord:
+    """The object of an upload that was completed and is forgotten by now. Raises `NoSuchUpload` when it is not there.
+
+    A client whose first request got no answer must not be told that its upload never was.
+    """
+    upload_id = request.query.get("uploadId", "")
+    record = uploads_of(request).completed(request.caller, request.bucket, request.key, upload_id)
+    if record is None:
+        raise NoSuchUpload
+    return record
 
 
 class _Waiting:
@@ -91,6 +115,7 @@ class _Completion:
         self._condition: Precondition = precondition(write_conditions(request.header))
         self._checksum = announced_checksum(request.header, request.header_names, composite_parts=True)
         self._size = _announced_size(request)
+        _check_type(request, upload)
 
     def outcome(self) -> ObjectRecord | S3Error:
         """The object's record, or the refusal. A bug is logged and told as InternalError."""
@@ -118,6 +143,9 @@ class _Completion:
                 return self._complete()
             except Done as done:
                 return done.record
+            except NoSuchUpload:
+                # Another request may have completed it while this one was on its way.
+                return _forgotten(self._request)
             except Busy:
                 if waited >= BUSY_SECONDS:
                     raise S3Error("OperationAborted", "The multipart upload is being completed.") from None
@@ -127,20 +155,38 @@ class _Completion:
     def _complete(self) -> ObjectRecord:
         request, upload, uploads = self._request, self._upload, self._uploads
         token, stored = uploads.begin_completion(request.caller, request.bucket, upload.id)
+        reach("complete.begun")
         renewing = gevent.spawn(_keep_lease, uploads, upload.id, token)
         try:
-            parts = chosen_parts(self._named, stored, upload)
+            parts = chosen_parts(self._named, stored, upload, request.services.settings.multipart_min_part_size)
             record = self._record(parts)
             result = request.services.backend.complete_upload(
                 request.caller, request.bucket, upload, parts, record, self._condition
             )
         except BaseException:
-            uploads.reopen(upload.id, token)
+            self._reopen(token)
             raise
         finally:
             renewing.kill()
-        uploads.finish(request.caller, request.bucket, upload, result)
+        reach("complete.published")
+        try:
+            uploads.finish(request.caller, request.bucket, upload, result)
+        except (BackendError, redis.RedisError) as error:
+            # The object is there, durably: that is the answer. The janitor sees to what is left of the upload.
+            logger.warning(
+                "a completed upload was not cleaned up: %s: %s",
+                type(error).__name__,
+                error,
+                extra={"request_id": request.id},
+            )
         return result
+
+    def _reopen(self, token: str) -> None:
+        try:
+            self._uploads.reopen(self._upload.id, token)
+        except redis.RedisError:
+            # The right to complete runs out by itself; the client hears of the first error.
+            logger.warning("an upload stays closed for a while", extra={"request_id": self._request.id})
 
     def _record(self, parts: Sequence[PartRecord]) -> ObjectRecord:
         size = sum(part.size for part in parts)
@@ -186,21 +232,25 @@ class _Completion:
     def document(self, outcome: ObjectRecord | S3Error, *, declaration: bool = True) -> bytes:
         """The answer's document; behind white space an error is one too, and SDKs know to look for it."""
         request = self._request
-        if isinstance(outcome, S3Error):
-            resource = f"/{request.bucket}/{request.key}"
-            host_id = request.services.host_id
-            error = render_error(outcome, resource=resource, request_id=request.id, host_id=host_id)
-            return error.removeprefix(DECLARATION)
-        scheme, host = request.environ.get("wsgi.url_scheme", "http"), request.header("host") or ""
-        nodes: list[Node] = [
-            ("Location", f"{scheme}://{host}{quote(request.raw_path, safe='/%~')}"),
-            ("Bucket", request.bucket),
-            ("Key", request.key),
-            ("ETag", f'"{outcome.etag}"'),
-            *((ALGORITHMS[name].element, value) for name, value in outcome.checksums.items()),
-            ("ChecksumType", outcome.checksum_type or None),
-        ]
-        return document("CompleteMultipartUploadResult", nodes, escaping=escape_replacing, declaration=declaration)
+        if not isinstance(outcome, S3Error):
+            return result_document(request, outcome, declaration=declaration)
+        resource = f"/{request.bucket}/{request.key}"
+        error = render_error(outcome, resource=resource, request_id=request.id, host_id=request.services.host_id)
+        return error.removeprefix(DECLARATION)
+
+
+def result_document(request: Request, record: ObjectRecord, *, declaration: bool = True) -> bytes:
+    """The document of a success."""
+    scheme, host = request.environ.get("wsgi.url_scheme", "http"), request.header("host") or ""
+    nodes: list[Node] = [
+        ("Location", f"{scheme}://{host}{quote(request.raw_path, safe='/%~')}"),
+        ("Bucket", request.bucket),
+        ("Key", request.key),
+        ("ETag", f'"{record.etag}"'),
+        *((ALGORITHMS[name].element, value) for name, value in record.checksums.items()),
+        ("ChecksumType", record.checksum_type or None),
+    ]
+    return document("CompleteMultipartUploadResult", nodes, escaping=escape_replacing, declaration=declaration)
 
 
 def _keep_lease(uploads: Uploads, upload_id: str, token: str) -> None:
@@ -220,17 +270,31 @@ def _announced_size(request: Request) -> int | None:
     return None if value is None else bounded_integer("x-amz-mp-object-size", value, 0, MAX_OBJECT_SIZE)
 
 
+def _check_type(request: Request, upload: UploadRecord) -> None:
+    """The checksum type that the completion may repeat is the one that the upload was begun with."""
+    value = request.header("x-amz-checksum-type")
+    if value is not None and value.upper() != upload.checksum_type:
+        raise S3Error(
+            "InvalidRequest",
+            f"The upload was created using the {upload.checksum_type} checksum mode. The complete request must use "
+            "the same checksum mode.",
+        )
+
+
 def chosen_parts(
-    named: Sequence[CompletedPart], stored: Mapping[int, PartRecord], upload: UploadRecord
+    named: Sequence[CompletedPart], stored: Mapping[int, PartRecord], upload: UploadRecord, min_part_size: int
 ) -> list[PartRecord]:
-    """The parts that a client names, as they are stored. Raises `S3Error` where they do not fit the upload."""
+    """The parts that a client names, as they are stored. Raises `S3Error` where they do not fit the upload.
+
+    `min_part_size` is in bytes, for all parts but the last.
+    """
     parts: list[PartRecord] = []
     for wanted in named:
         part = stored.get(wanted.number)
         if part is None or part.etag != wanted.etag:
             raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(wanted.number), ETag=wanted.etag)
         for name, value in wanted.checksums.items():
-            if part.checksums.get(name, value) != value:
+            if part.checksums.get(name) != value:
                 raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(wanted.number), ETag=wanted.etag)
         if upload.announced and upload.checksum_type == "COMPOSITE" and upload.algorithm not in wanted.checksums:
             raise S3Error(
@@ -240,11 +304,11 @@ def chosen_parts(
             )
         parts.append(part)
     for part in parts[:-1]:
-        if part.size < MIN_PART_SIZE:
+        if part.size < min_part_size:
             raise S3Error(
                 "EntityTooSmall",
                 ProposedSize=str(part.size),
-                MinSizeAllowed=str(MIN_PART_SIZE),
+                MinSizeAllowed=str(min_part_size),
                 PartNumber=str(part.number),
                 ETag=part.etag,
             )

@@ -51,6 +51,8 @@ def head_object(request: Request) -> Response:
     ranges = _ranges(request, record, response)
     if ranges is None:
         response.headers["content-length"] = str(record.size)
+    elif not ranges:
+        response.headers["content-length"] = "0"
     elif len(ranges) == 1:
         _partial(response, ranges[0], record.size)
     else:
@@ -102,7 +104,10 @@ def _part(record: ObjectRecord, number: int, response: Response) -> Sequence[Ran
             ActualPartCount=str(record.parts.count if record.parts else 1),
             PartNumberRequested=str(number),
         )
-    return (found,) if found.length else None
+    if found.length:
+        return (found,)
+    # A part without bytes is not the whole object, unless that has none either.
+    return () if record.size else None
 
 
 def _stream(request: Request, opened: OpenObject, response: Response) -> ObjectStream:
@@ -111,6 +116,9 @@ def _stream(request: Request, opened: OpenObject, response: Response) -> ObjectS
     if ranges is None:
         segments: list[Segment] = [Segment(b"", 0, record.size)]
         response.headers["content-length"] = str(record.size)
+    elif not ranges:
+        segments = [Segment(b"", 0, 0)]
+        response.headers["content-length"] = "0"
     elif len(ranges) == 1:
         _partial(response, ranges[0], record.size)
         segments = [Segment(b"", ranges[0].first, ranges[0].length)]

@@ -2,12 +2,13 @@
 
 Two keys a bucket: a sorted set of all scores 0, which Redis orders by the bytes of its members, and a hash of what a
 list shows of an upload. `ready` holds the run id of the server in which the index was known to be whole; where it does
-not match, the index is completed from the storage.
+not match, the index is completed from the storage. It expires after a day, so that whatever killed processes left wrong
+is put right; the other two expire when nothing was added for longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -20,6 +21,11 @@ from workers.state.redis import Epoch, as_bytes, as_text
 
 PREFIX: Final = "shardgate:v1:uploads:"
 REBUILD_SECONDS: Final = 300.0
+REBUILD_PATIENCE: Final = 20.0
+"""Seconds that others wait for a rebuilding before they tell the client to come back."""
+READY_MS: Final = 86_400_000
+INDEX_MS: Final = 8 * 86_400_000
+_ATTEMPTS: Final = 3
 _CHUNK: Final = 1000
 
 # An order-keeping escape: NUL becomes 00 FF, and 00 01 ends the key, so that no key's entries come between another's.
@@ -48,6 +54,9 @@ class UploadsPage(NamedTuple):
     next_key: str | None
     next_id: str
 
+
+_ID: Final = 48
+"""Characters of an upload id, the end of each member."""
 
 _decoder = msgspec.json.Decoder(ListedUpload)
 _encode = msgspec.json.Encoder().encode
@@ -105,11 +114,26 @@ class UploadIndex:
         limit: int,
     ) -> UploadsPage:
         """One page of the open uploads; markers exclusive, `id_marker` only counts beside a `key_marker`."""
-        self._make_ready(caller, bucket)
+        for _ in range(_ATTEMPTS):
+            self._make_ready(caller, bucket)
+            page = self._page(bucket, prefix, delimiter, _start(prefix, delimiter, key_marker, id_marker), limit)
+            if self._is_ready(bucket):
+                return page
+        raise redis.ConnectionError("Redis keeps losing the index of uploads")
+
+    def prune(self, caller: Caller, bucket: str) -> int:
+        """Drop entries without an upload; returns how many."""
+        shown = {member for member, _ in self._redis.zscan_iter(_order(bucket), count=_CHUNK)}
+        if not shown:
+            return 0
+        # An upload is in the storage before it is in the index: what is missing there now has ended.
+        present = {_member(upload.key, upload.id) for upload in self._backend.list_uploads(caller, bucket)}
+        return self._drop(bucket, shown - present)
+
+    def _page(self, bucket: str, prefix: str, delimiter: str, position: bytes, limit: int) -> UploadsPage:
         members: list[bytes] = []
         prefixes: list[str] = []
         last_key, last_id = "", ""
-        position = _start(prefix, delimiter, key_marker, id_marker)
         while True:
             following = None
             for member in self._scan(bucket, prefix, position):
@@ -151,7 +175,7 @@ class UploadIndex:
     def _make_ready(self, caller: Caller, bucket: str) -> None:
         if self._is_ready(bucket):
             return
-        with lock(self._redis, _ready(bucket) + ":lock", lifetime=REBUILD_SECONDS, wait=REBUILD_SECONDS):
+        with lock(self._redis, _ready(bucket) + ":lock", lifetime=REBUILD_SECONDS, wait=REBUILD_PATIENCE):
             if not self._is_ready(bucket):
                 self._rebuild(caller, bucket)
 
@@ -176,10 +200,14 @@ class UploadIndex:
                 chunk = []
         self._add(bucket, chunk)
         present = {_member(upload.key, upload.id) for upload in self._backend.list_uploads(caller, bucket)}
-        gone = sorted(before - present)
+        self._drop(bucket, before - present)
+        self._redis.set(_ready(bucket), epoch, px=READY_MS)
+
+    def _drop(self, bucket: str, members: Iterable[bytes]) -> int:
+        gone = sorted(members)
         for start in range(0, len(gone), _CHUNK):
             self._remove(bucket, gone[start : start + _CHUNK])
-        self._redis.set(_ready(bucket), epoch)
+        return len(gone)
 
     def _add(self, bucket: str, uploads: list[UploadRecord]) -> None:
         if not uploads:
@@ -187,6 +215,8 @@ class UploadIndex:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(_details(bucket), mapping={upload.id: _encode(_listed(upload)) for upload in uploads})
         pipeline.zadd(_order(bucket), {_member(upload.key, upload.id): 0 for upload in uploads})
+        pipeline.pexpire(_order(bucket), INDEX_MS)
+        pipeline.pexpire(_details(bucket), INDEX_MS)
         pipeline.execute()
 
     def _remove(self, bucket: str, members: list[bytes]) -> None:
@@ -194,9 +224,6 @@ class UploadIndex:
         pipeline.zrem(_order(bucket), *members)
         pipeline.hdel(_details(bucket), *(member[-_ID:] for member in members))
         pipeline.execute()
-
-
-_ID: Final = 48
 
 
 def _parsed(member: bytes) -> tuple[str, str]:

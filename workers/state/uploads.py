@@ -4,6 +4,9 @@ The storage holds every upload and part durably before a client hears of it (`Ba
 decides what happens at the same time: which part of a number counts, who completes, that an aborted upload takes no
 more. Its hash of an upload carries the run id of the server it was known to be whole in; after a restart or a fail-over
 that does not match any more, and the hash is restored from the storage under a lock, once.
+
+Where even the storage has forgotten an upload because it was completed, the object itself still tells: its record bears
+the upload's id.
 """
 
 from __future__ import annotations
@@ -17,7 +20,18 @@ import msgspec
 import redis
 from redis.commands.core import Script
 
-from backends.api import Backend, Caller, NoSuchUpload, ObjectRecord, PartRecord, UploadRecord
+from backends.api import (
+    UPLOAD_MARK,
+    Backend,
+    Caller,
+    NoSuchBucket,
+    NoSuchObject,
+    NoSuchUpload,
+    ObjectRecord,
+    PartRecord,
+    UploadRecord,
+)
+from backends.faultpoints import reach
 from workers.state import scripts
 from workers.state.locks import lock
 from workers.state.redis import Epoch, as_text
@@ -34,6 +48,11 @@ DONE_LIFETIME_MS: Final = 86_400_000
 LEASE_MS: Final = 15_000
 RENEW_SECONDS: Final = 5.0
 RESTORE_SECONDS: Final = 60.0
+"""For how long one restores alone. Ten thousand parts take less than a second from a disk."""
+RESTORE_PATIENCE: Final = 20.0
+"""Seconds that others wait for that before they tell the client to come back."""
+_ATTEMPTS: Final = 3
+_FINAL: Final = (b"done", b"aborting")
 _FETCH: Final = 1000
 _KNOWN: Final = 4096
 
@@ -88,12 +107,14 @@ class Uploads:
         self._reopen = client.register_script(scripts.REOPEN)
         self._finish = client.register_script(scripts.FINISH)
         self._abort = client.register_script(scripts.ABORT)
+        self._restore_hash = client.register_script(scripts.RESTORE)
 
     def create(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
         """Begin an upload: in the storage first, so that nothing acknowledged lives in Redis alone."""
         self._redis.ping()
         self._backend.create_upload(caller, bucket, upload)
-        self._write(bucket, upload, [])
+        reach("uploads.create.stored")
+        self._write_new(bucket, upload)
         self.index.add(bucket, upload)
 
     def get(self, caller: Caller, bucket: str, key: str, upload_id: str) -> UploadRecord:
@@ -125,14 +146,21 @@ class Uploads:
 
     def parts(self, caller: Caller, bucket: str, upload_id: str, after: int, limit: int) -> PartsPage:
         """Parts with a greater number than `after`. Raises `NoSuchUpload`."""
-        self._require_open(caller, bucket, upload_id)
         found: list[PartRecord] = []
         first = after + 1
         while first <= MAX_PARTS and len(found) <= limit:
             numbers = range(first, min(first + _FETCH, MAX_PARTS + 1))
-            values = self._redis.hmget(_name(upload_id), [f"p{number}" for number in numbers])
+            fields = [f"p{number}" for number in numbers]
+            state, *values = self._whole(caller, bucket, upload_id, "state", *fields)
+            if state in _FINAL:
+                raise NoSuchUpload
             found.extend(_part_decoder.decode(value) for value in values if value is not None)
             first += _FETCH
+        if first == after + 1:
+            # Nothing was asked for, but whether there is such an upload.
+            (state,) = self._whole(caller, bucket, upload_id, "state")
+            if state in _FINAL:
+                raise NoSuchUpload
         return PartsPage(found[:limit], len(found) > limit)
 
     def begin_completion(self, caller: Caller, bucket: str, upload_id: str) -> tuple[str, dict[int, PartRecord]]:
@@ -141,14 +169,16 @@ class Uploads:
         Raises `Busy`, `Done`, `NoSuchUpload`.
         """
         token = secrets.token_hex(16)
-        state, *rest = self._run(caller, bucket, upload_id, self._begin, [token, LEASE_MS])
+        state, *rest = self._run(caller, bucket, upload_id, self._begin, [token, LEASE_MS, OPEN_LIFETIME_MS])
         if state == b"done":
             raise Done(_object_decoder.decode(rest[0]))
-        if state == b"busy":
+        if state == b"completing":
             raise Busy
         if state != b"begun":
             raise NoSuchUpload
         fields = self._redis.hgetall(_name(upload_id))
+        if as_text(fields.get(b"token")) != token:
+            raise _lost()
         parts = [_part_decoder.decode(value) for field, value in fields.items() if field[:1] == b"p"]
         return token, {part.number: part for part in parts}
 
@@ -161,20 +191,33 @@ class Uploads:
         self._reopen(keys=[_name(upload_id)], args=[token])
 
     def finish(self, caller: Caller, bucket: str, upload: UploadRecord, result: ObjectRecord) -> None:
-        """Remember a completion's answer, then let the storage forget the upload."""
+        """Remember a completion's answer, then let the storage and the lists forget the upload."""
         arguments: list[Any] = [_encode(result), _encode(upload), bucket, self._epoch.value, DONE_LIFETIME_MS]
         self._finish(keys=[_name(upload.id)], args=arguments)
-        self.index.remove(bucket, upload)
+        reach("uploads.finish.remembered")
         self._backend.abort_upload(caller, bucket, upload.id)
+        reach("uploads.finish.removed")
+        # Last: whoever rebuilds the index just now has seen the upload in the storage, and must not keep it.
+        self.index.remove(bucket, upload)
+
+    def completed(self, caller: Caller, bucket: str, key: str, upload_id: str) -> ObjectRecord | None:
+        """The record of the object under a key if it came from this upload, for when the upload is forgotten."""
+        try:
+            record = self._backend.head_object(caller, bucket, key)
+        except (NoSuchBucket, NoSuchObject):
+            return None
+        return record if is_upload_id(upload_id) and record.extra.get(UPLOAD_MARK) == upload_id else None
 
     def abort(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
         """End an upload and remove all of it. Raises `NoSuchUpload` when it is over, `Busy` while it is completed."""
-        state = self._run(caller, bucket, upload.id, self._abort, [DONE_LIFETIME_MS])
-        if state == b"busy":
+        state, *_ = self._run(caller, bucket, upload.id, self._abort, [DONE_LIFETIME_MS])
+        if state == b"completing":
             raise Busy
         if state == b"done":
             raise NoSuchUpload
+        reach("uploads.abort.decided")
         self._backend.abort_upload(caller, bucket, upload.id)
+        reach("uploads.abort.removed")
         self.index.remove(bucket, upload)
         self._redis.delete(_name(upload.id))
         self._known.pop((bucket, upload.id), None)
@@ -188,68 +231,72 @@ class Uploads:
     # -- between Redis and the storage
 
     def _fetch(self, caller: Caller, bucket: str, upload_id: str) -> UploadRecord:
-        for _ in range(2):
-            stored, epoch, owner = self._redis.hmget(_name(upload_id), ["upload", "epoch", "bucket"])
-            if stored is not None and as_text(epoch) == self._epoch.value:
-                if as_text(owner) != bucket:
-                    raise NoSuchUpload
-                return _upload_decoder.decode(stored)
-            self._restore(caller, bucket, upload_id)
-        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+        stored, owner = self._whole(caller, bucket, upload_id, "upload", "bucket")
+        if as_text(owner) != bucket:
+            raise NoSuchUpload
+        return _upload_decoder.decode(stored)
 
-    def _require_open(self, caller: Caller, bucket: str, upload_id: str) -> None:
-        for _ in range(2):
-            state, epoch = self._redis.hmget(_name(upload_id), ["state", "epoch"])
-            if state is not None and as_text(epoch) == self._epoch.value:
-                if state in (b"done", b"aborting"):
-                    raise NoSuchUpload
-                return
+    def _whole(self, caller: Caller, bucket: str, upload_id: str, *fields: str) -> list[Any]:
+        """Fields of an upload's hash, which is restored when it is missing or may have lost its end."""
+        for _ in range(_ATTEMPTS):
+            state, epoch, *values = self._redis.hmget(_name(upload_id), ["state", "epoch", *fields])
+            if state in _FINAL or (state is not None and as_text(epoch) == self._epoch.value):
+                return values
             self._restore(caller, bucket, upload_id)
-        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+        raise _lost()
 
-    def _run(self, caller: Caller, bucket: str, upload_id: str, script: Script, arguments: list[Any]) -> Any:
-        """Run a script that begins with the epoch; restore the upload once when Redis does not know it."""
-        for _ in range(2):
-            answer = script(keys=[_name(upload_id)], args=[self._epoch.value, *arguments])
-            if answer != scripts.STALE and answer[0] != scripts.STALE:
+    def _run(self, caller: Caller, bucket: str, upload_id: str, script: Script, arguments: list[Any]) -> list[Any]:
+        """Run a script that begins with the epoch; restore the upload when Redis does not know it."""
+        for _ in range(_ATTEMPTS):
+            answer: list[Any] = script(keys=[_name(upload_id)], args=[self._epoch.value, *arguments])
+            if answer[0] != scripts.STALE:
                 return answer
             self._restore(caller, bucket, upload_id)
-        raise redis.ConnectionError("Redis lost an upload right after it was restored")
+        raise _lost()
+
+    def _write_new(self, bucket: str, upload: UploadRecord) -> None:
+        """Write the hash of an upload that nobody else knows of yet."""
+        name = _name(upload.id)
+        fields: dict[Any, Any] = {
+            "state": "open",
+            "upload": _encode(upload),
+            "bucket": bucket,
+            "epoch": self._epoch.value,
+        }
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hset(name, mapping=fields)
+        pipeline.pexpire(name, OPEN_LIFETIME_MS)
+        pipeline.execute()
 
     def _restore(self, caller: Caller, bucket: str, upload_id: str) -> None:
         """Write into Redis what the storage knows of an upload. Raises `NoSuchUpload`.
 
         Whoever waited for the lock finds the work done.
         """
-        with lock(self._redis, _name(upload_id) + ":restore", lifetime=RESTORE_SECONDS, wait=RESTORE_SECONDS):
-            epoch = self._redis.hget(_name(upload_id), "epoch")
+        name = _name(upload_id)
+        with lock(self._redis, _lock_name(upload_id), lifetime=RESTORE_SECONDS, wait=RESTORE_PATIENCE) as token:
+            epoch = self._redis.hget(name, "epoch")
             if as_text(epoch) == self._epoch.value:
                 return
             stored = self._backend.load_upload(caller, bucket, upload_id)
-            latest: dict[int, PartRecord] = {}
-            for part in stored.parts:
-                known = latest.get(part.number)
-                if known is None or known.modified < part.modified:
-                    latest[part.number] = part
-            self._write(bucket, stored.upload, list(latest.values()))
+            # Of several parts of one number the last counts.
+            parts = {f"p{part.number}": _encode(part) for part in stored.parts}
+            fields: dict[str, Any] = {"state": "open", **parts}
+            if stored.completed is not None:
+                fields = {"state": "done", "result": _encode(stored.completed)}
+            fields |= {"upload": _encode(stored.upload), "bucket": bucket, "epoch": self._epoch.value}
+            flat = [value for pair in fields.items() for value in pair]
+            self._restore_hash(keys=[name, _lock_name(upload_id)], args=[token, OPEN_LIFETIME_MS, *flat])
 
-    def _write(self, bucket: str, upload: UploadRecord, parts: list[PartRecord]) -> None:
-        """Write an upload's whole hash in one step."""
-        name = _name(upload.id)
-        fields: dict[Any, Any] = {
-            "upload": _encode(upload),
-            "bucket": bucket,
-            "state": "open",
-            "epoch": self._epoch.value,
-        }
-        fields.update((f"p{part.number}", _encode(part)) for part in parts)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(name)
-        pipeline.hset(name, mapping=fields)
-        pipeline.pexpire(name, OPEN_LIFETIME_MS)
-        pipeline.execute()
+
+def _lost() -> redis.RedisError:
+    return redis.ConnectionError("Redis lost an upload right after it was restored")
 
 
 def _name(upload_id: str) -> str:
     """The upload's key; the braces keep all keys of one upload on one node of a cluster."""
     return PREFIX + "{" + upload_id + "}"
+
+
+def _lock_name(upload_id: str) -> str:
+    return _name(upload_id) + ":restore"
