@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
 from backends.api import (
     BackendError,
     BucketExists,
@@ -23,7 +26,10 @@ from workers.protocol.errors import S3Error
 
 
 def s3_error(error: BackendError, bucket: str, key: str) -> S3Error | None:
-    """The S3 error that says what a plugin's error says; None when it is none of the contract's."""
+    """The S3 error that says what a plugin's error says; None when it is none of the contract's.
+
+    A plugin's own text is for operators: it may name paths and hosts.
+    """
     match error:
         case NoSuchBucket():
             return S3Error("NoSuchBucket", BucketName=bucket)
@@ -40,7 +46,7 @@ def s3_error(error: BackendError, bucket: str, key: str) -> S3Error | None:
         case BucketNotEmpty():
             return S3Error("BucketNotEmpty", BucketName=bucket)
         case KeyNotStorable():
-            return S3Error("InvalidArgument", f"The storage cannot hold this key: {error}", ArgumentName="Key")
+            return S3Error("InvalidArgument", "The storage cannot hold an object under this key.", ArgumentName="Key")
         case DocumentChanged():
             return S3Error("OperationAborted")
         case PermissionDenied():
@@ -52,6 +58,16 @@ def s3_error(error: BackendError, bucket: str, key: str) -> S3Error | None:
         case StorageUnavailable():
             return S3Error("ServiceUnavailable", headers={"Retry-After": str(error.retry_after)})
         case NotSupported():
-            return S3Error("NotImplemented", f"The storage does not support this: {error}")
+            return S3Error("NotImplemented", "The storage does not support this.")
         case _:
             return None
+
+
+def refusal_of(error: BackendError, bucket: str, key: str, log: logging.Logger, fields: Mapping[str, str]) -> S3Error:
+    """The S3 error for a plugin's, whatever it is. What operators should know of it is logged."""
+    mapped = s3_error(error, bucket, key)
+    if mapped is None or mapped.status in (500, 503, 507):
+        log.error("storage: %s: %s", type(error).__name__, error, extra=fields, exc_info=mapped is None)
+    elif isinstance(error, KeyNotStorable | NotSupported):
+        log.info("storage: %s: %s", type(error).__name__, error, extra=fields)
+    return mapped or S3Error("InternalError")

@@ -17,7 +17,7 @@ import redis
 from backends.api import BackendError
 from workers import health
 from workers.addressing import Addressing
-from workers.backend_errors import s3_error
+from workers.backend_errors import refusal_of
 from workers.body import open_body, open_document
 from workers.iam.authorization import authorize
 from workers.protocol.errors import S3Error, render_error
@@ -166,12 +166,7 @@ class Pipeline:
         if isinstance(error, redis.RedisError):
             logger.error("redis: %s: %s", type(error).__name__, error, extra=_log_fields(request))
             return S3Error("ServiceUnavailable", headers={"Retry-After": "1"})
-        mapped = s3_error(error, request.bucket, request.key)
-        if mapped is None or mapped.status >= 500:
-            logger.error(
-                "storage: %s: %s", type(error).__name__, error, extra=_log_fields(request), exc_info=mapped is None
-            )
-        return mapped or S3Error("InternalError")
+        return refusal_of(error, request.bucket, request.key, logger, _log_fields(request))
 
     def _error_response(self, request: Request, error: S3Error) -> Response:
         resource = "/" + request.bucket + ("/" + request.key if request.key else "")

@@ -8,7 +8,7 @@ from typing import Final
 from gevent.pool import Pool
 
 from backends.api import BackendError, NoSuchObject, NoSuchVersion
-from workers.backend_errors import s3_error
+from workers.backend_errors import refusal_of, s3_error
 from workers.iam.authorization import authorize
 from workers.operations.common import check_owner, checked_version_id, precondition, require_bucket, version_id
 from workers.protocol.conditions import delete_conditions, deletion_of
@@ -87,10 +87,6 @@ def _delete_entry(request: Request, entry: ObjectToDelete) -> S3Error | None:
     except S3Error as error:
         return error
     except BackendError as error:
-        mapped = s3_error(error, request.bucket, entry.key)
-        if mapped is None or mapped.status >= 500:
-            logger.error(
-                "storage: %s: %s", type(error).__name__, error, extra={"request_id": request.id, "key": entry.key}
-            )
-        return mapped or S3Error("InternalError")
+        fields = {"request_id": request.id, "bucket": request.bucket, "key": entry.key}
+        return refusal_of(error, request.bucket, entry.key, logger, fields)
     return None
