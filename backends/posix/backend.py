@@ -50,7 +50,7 @@ from backends.posix.layout import LONGEST_DIRECTORY, Layout, Place, is_bucket_na
 from backends.posix.listing import BucketTree, Directories
 from backends.posix.locks import Locks
 from backends.posix.mounts import is_local
-from backends.posix.opened import PosixObject
+from backends.posix.opened import Finder, PosixObject
 from backends.posix.options import options_of
 from backends.posix.publishing import Publisher
 from backends.posix.staging import Staged, supports_nameless
@@ -85,8 +85,15 @@ class PosixBackend(Backend):
         self._locks: Final = Locks(self._layout.locks)
         self._file_mode: Final = int(self._options.file_mode, 8)
         directory_mode = int(self._options.directory_mode, 8)
+        self._finder: Final = Finder(self._opener, self._records, self._locks)
         self._publisher: Final = Publisher(
-            self._layout, self._opener, self._records, self._locks, durable=self._durable, mode=directory_mode
+            self._layout,
+            self._opener,
+            self._records,
+            self._locks,
+            self._finder,
+            durable=self._durable,
+            mode=directory_mode,
         )
         self._buckets: Final = Buckets(
             self._layout, self._opener, self._locks, durable=self._durable, mode=directory_mode
@@ -209,8 +216,10 @@ class PosixBackend(Backend):
         return found.record
 
     def _open(self, bucket: str, key: str, version_id: str | None) -> PosixObject:
-        place = self._place(bucket, key)
-        found = self._publisher.find(place)
+        found = self._publisher.find(self._place(bucket, key))
+        return self._version_of(found, bucket, key, version_id)
+
+    def _version_of(self, found: PosixObject | None, bucket: str, key: str, version_id: str | None) -> PosixObject:
         if found is None:
             self._buckets.must_exist(bucket)
             raise NoSuchObject(key)
@@ -247,7 +256,7 @@ class PosixBackend(Backend):
         self._buckets.must_exist(bucket)
         if self._directories is None:
             raise RuntimeError("the plugin is not open")
-        return BucketTree(self._layout.bucket(bucket), self._directories, self._opener, self._records)
+        return BucketTree(self._layout.bucket(bucket), self._directories, self._opener, self._records, self._finder)
 
     def update_object(
         self,
@@ -259,7 +268,7 @@ class PosixBackend(Backend):
     ) -> ObjectRecord:
         place = self._place(bucket, key)
         with self._locks.hold(place.lock):
-            found = self._open(bucket, key, version_id)
+            found = self._version_of(self._publisher.find_locked(place), bucket, key, version_id)
             try:
                 # Size and time are the file's.
                 record = change(found.record).replace(modified=found.record.modified, size=found.record.size)

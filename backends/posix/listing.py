@@ -27,7 +27,7 @@ from backends.offload import offload
 from backends.posix.attributes import RecordMoved, Records, derived_record
 from backends.posix.failures import MISSING, translated
 from backends.posix.layout import Place
-from backends.posix.opened import find
+from backends.posix.opened import Finder
 from backends.posix.system import DIRECTORY_FLAGS, Opener
 from backends.posix.watching import Watcher
 
@@ -221,11 +221,12 @@ class Directories:
 class BucketTree:
     """One bucket as `backends.hierarchy` wants to see it."""
 
-    def __init__(self, bucket: str, directories: Directories, opener: Opener, records: Records) -> None:
+    def __init__(self, bucket: str, directories: Directories, opener: Opener, records: Records, finder: Finder) -> None:
         self._bucket = bucket
         self._directories = directories
         self._opener = opener
         self._records = records
+        self._finder = finder
 
     @translated
     def directory(self, path: str) -> Directory | None:
@@ -257,7 +258,7 @@ class BucketTree:
             return derived_record(status)
         # Replaced between the two calls, moved to its other path, foreign, or gone: an open file tells.
         key = DEFAULT_NAMES.key(path)
-        found = find(self._opener, self._records, Place(self._bucket, key)) if key else None
+        found = self._finder.find(Place(self._bucket, key)) if key else None
         if found is None:
             return None
         found.close()

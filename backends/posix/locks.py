@@ -33,6 +33,10 @@ _F_OFD_SETLK: Final = 37  # include/uapi/asm-generic/fcntl.h
 _FLOCK: Final = struct.Struct("hhqqi0q")
 
 
+class ReadOnly(StorageUnavailable):
+    """The file system is read-only: no lock can be taken, and nothing be changed."""
+
+
 class Locks:
     """The locks in one file."""
 
@@ -57,7 +61,8 @@ class Locks:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageUnavailable(f"the lock file cannot be used: {error.strerror}") from error
+            kind = ReadOnly if error.errno == errno.EROFS else StorageUnavailable
+            raise kind(f"the lock file cannot be used: {error.strerror}") from error
         try:
             self._wait(descriptor, number)
         except BaseException:

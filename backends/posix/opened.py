@@ -12,6 +12,7 @@ from backends.offload import offload
 from backends.posix.attributes import RecordMoved, Records
 from backends.posix.failures import MISSING
 from backends.posix.layout import Place
+from backends.posix.locks import Locks, ReadOnly
 from backends.posix.system import Opener
 
 INLINE: Final = 256 * 1024
@@ -64,30 +65,46 @@ class PosixObject(OpenObject):
         os.close(self._descriptor)
 
 
-def find(opener: Opener, records: Records, place: Place) -> PosixObject | None:
-    """Open the object at `place`; None when there is none. Raises `OSError`, `StorageUnavailable`.
+class Finder:
+    """Finds the objects of keys.
 
-    An object that moves between its natural and its displaced path is never missed. It moves to the displaced one when
-    a key below it is written, and leaves it by being written again once the directory has gone. A look at both paths,
-    twice, only misses it if it moved there, back and there again within these few system calls, which takes five calls
-    of others (put `a`, put `a/b`, delete `a/b`, put `a`, put `a/b`) in that time.
+    An object moves to its displaced path when a key below it is written, and leaves that by being written again once
+    the directory has gone. Who looks at one path and then at the other may miss it. So before an object is said not to
+    exist, a second look is taken while its key is locked: nothing of that key moves meanwhile.
     """
-    for _ in range(_ATTEMPTS):
-        found = _opened(opener, place.natural)
-        if found is None:
-            displaced = place.displaced
-            found = _opened(opener, displaced) or _opened(opener, place.natural) or _opened(opener, displaced)
+
+    def __init__(self, opener: Opener, records: Records, locks: Locks) -> None:
+        self._opener = opener
+        self._records = records
+        self._locks = locks
+
+    def find(self, place: Place) -> PosixObject | None:
+        """Open the object at `place`; None when there is none. Raises `OSError`, `StorageUnavailable`."""
+        found = self.find_locked(place)
+        if found is not None:
+            return found
+        try:
+            with self._locks.hold(place.lock):
+                return self.find_locked(place)
+        except ReadOnly:
+            # Nothing moves here; on other hosts it may, and one more look is all that can be done.
+            return self.find_locked(place)
+
+    def find_locked(self, place: Place) -> PosixObject | None:
+        """The same for who holds the key's lock."""
+        for _ in range(_ATTEMPTS):
+            found = _opened(self._opener, place.natural) or _opened(self._opener, place.displaced)
             if found is None:
                 return None
-        descriptor, status, path = found
-        try:
-            return PosixObject(descriptor, records.read(descriptor, status), status, path)
-        except RecordMoved:
-            os.close(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    raise StorageUnavailable("an object's record is missing")
+            descriptor, status, path = found
+            try:
+                return PosixObject(descriptor, self._records.read(descriptor, status), status, path)
+            except RecordMoved:
+                os.close(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        raise StorageUnavailable("an object's record is missing")
 
 
 def _opened(opener: Opener, path: str) -> tuple[int, os.stat_result, str] | None:

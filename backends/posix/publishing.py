@@ -45,7 +45,7 @@ from backends.posix.attributes import Records, sync_directory
 from backends.posix.failures import failure, translated
 from backends.posix.layout import Layout, Place
 from backends.posix.locks import Locks
-from backends.posix.opened import PosixObject, find
+from backends.posix.opened import Finder, PosixObject
 from backends.posix.staging import Staged, is_directory
 from backends.posix.system import DIRECTORY_FLAGS, Opener, exchange
 
@@ -71,11 +71,22 @@ class _IsDirectory(Exception):
 class Publisher:
     """Publishes, moves and removes the objects below one DIR."""
 
-    def __init__(self, layout: Layout, opener: Opener, records: Records, locks: Locks, *, durable: bool, mode: int):
+    def __init__(
+        self,
+        layout: Layout,
+        opener: Opener,
+        records: Records,
+        locks: Locks,
+        finder: Finder,
+        *,
+        durable: bool,
+        mode: int,
+    ) -> None:
         self._layout = layout
         self._opener = opener
         self._records = records
         self._locks = locks
+        self._finder = finder
         self._durable = durable
         self._mode = mode
         self._exchanges = True
@@ -83,11 +94,15 @@ class Publisher:
     @translated
     def find(self, place: Place) -> PosixObject | None:
         """Open the object at `place`; None when there is none."""
-        return find(self._opener, self._records, place)
+        return self._finder.find(place)
 
-    def current(self, place: Place) -> ObjectRecord | None:
-        """The record of the object at `place`."""
-        found = self.find(place)
+    @translated
+    def find_locked(self, place: Place) -> PosixObject | None:
+        """The same for who holds the key's lock."""
+        return self._finder.find_locked(place)
+
+    def _current(self, place: Place) -> ObjectRecord | None:
+        found = self.find_locked(place)
         if found is None:
             return None
         found.close()
@@ -98,21 +113,28 @@ class Publisher:
     def publish(self, staged: Staged, place: Place, precondition: Precondition) -> None:
         """Make a finished file the object of a key, if the precondition holds."""
         made: list[str] = []
+        try:
+            directory = self._publish(staged, place, precondition, made)
+        except BaseException:
+            # Directories that were made for nothing would use up the inodes of a full disk.
+            _remove_empty(made)
+            raise
+        self._sync({directory, *map(os.path.dirname, made)})
+
+    def _publish(self, staged: Staged, place: Place, precondition: Precondition, made: list[str]) -> str:
         for _ in range(_ATTEMPTS):
             try:
                 with self._locks.hold(place.lock):
                     if not precondition.always:
-                        precondition.check(self.current(place))
+                        precondition.check(self._current(place))
                     directory = self._put_in_place(staged, place, made)
                     staged.published()
-                break
+                return directory
             except _Missing:
                 self._make_parents(place.natural, place.bucket, made)
             except _Blocked:
                 self._displace_ancestor(place, made)
-        else:
-            raise StorageUnavailable("the directories of a key keep changing")
-        self._sync({directory, *map(os.path.dirname, made)})
+        raise StorageUnavailable("the directories of a key keep changing")
 
     @translated
     def _put_in_place(self, staged: Staged, place: Place, made: list[str]) -> str:
@@ -291,7 +313,7 @@ class Publisher:
     def remove(self, place: Place, precondition: Precondition) -> ObjectRecord | None:
         """Remove an object, if the precondition holds; returns its record, None when there was none."""
         with self._locks.hold(place.lock):
-            found = self.find(place)
+            found = self.find_locked(place)
             if found is not None:
                 found.close()
             if not precondition.always:
@@ -321,13 +343,13 @@ class Publisher:
         for _ in range(_ATTEMPTS):
             try:
                 with self._locks.hold(source.lock, target.lock):
-                    found = self.find(source)
+                    found = self.find_locked(source)
                     if found is None:
                         raise NoSuchObject(source.key)
                     found.close()
                     source_precondition.check(found.record)
                     if not target_precondition.always:
-                        target_precondition.check(self.current(target))
+                        target_precondition.check(self._current(target))
                     if source.key == target.key:
                         return found.record
                     changed = self._move(found, source, target, made)
@@ -388,6 +410,16 @@ def _remove(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def _remove_empty(made: list[str]) -> None:
+    """Remove what was made by a change that failed, as far as nobody else has put anything there."""
+    for path in reversed(made):
+        try:
+            os.rmdir(path)
+        except OSError:
+            # In use by now, or gone, or the displaced object.
+            pass
 
 
 def _dear(old: os.stat_result | None, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:

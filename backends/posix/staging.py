@@ -26,6 +26,7 @@ COPY_STEP: Final = 64 << 20
 
 _NAMELESS: Final = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _NAMED: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+_ATTEMPTS: Final = 10
 _CANNOT_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
@@ -65,14 +66,7 @@ class Staged:
     def make(cls, layout: Layout, bucket: str, mode: int, *, nameless: bool) -> Staged:
         """A new file for an object of the bucket in that directory. Raises `NoSuchBucket`."""
         if nameless:
-            try:
-                return cls(os.open(bucket, _NAMELESS, mode), None)
-            except (FileNotFoundError, NotADirectoryError):
-                raise NoSuchBucket from None
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    raise NoSuchBucket from None
-                raise
+            return cls(_nameless(bucket, mode), None)
         if not is_directory(bucket):
             raise NoSuchBucket
         path = layout.staged()
@@ -170,6 +164,31 @@ class Staged:
             except OSError:
                 # The sweep will find it.
                 pass
+
+
+def _nameless(directory: str, mode: int) -> int:
+    for attempt in range(_ATTEMPTS):
+        try:
+            return os.open(directory, _NAMELESS, mode)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NoSuchBucket from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise NoSuchBucket from None
+            # ext4 says EPERM for a directory that is being removed at this moment: still there, but without links. The
+            # next look may find the bucket made again.
+            if error.errno != errno.EPERM or attempt == _ATTEMPTS - 1:
+                raise
+            if not _has_links(directory):
+                raise NoSuchBucket from None
+    raise AssertionError("unreachable")
+
+
+def _has_links(path: str) -> bool:
+    try:
+        return os.lstat(path).st_nlink > 0
+    except FileNotFoundError:
+        return False
 
 
 def is_directory(path: str) -> bool:

@@ -210,6 +210,7 @@ def test_a_read_only_file_system(mount: Callable[..., Path]) -> None:
         with pytest.raises((PermissionDenied, StorageUnavailable)):
             call()
     assert box.keys() == ["a"]
+    assert not box.exists("missing")
     box.backend.close()
 
 

@@ -101,6 +101,9 @@ def _storm(root: Path, number: int) -> dict[str, str]:
     rng = random.Random(number)
     # Their directories come and go with the shared keys, and they displace shared keys too.
     own = [f"a/{number}", f"a/b/{number}/x", f"a/b/c/d/{number}", f"{LONG}/{number}", f"a/b/{number}", f"b/{number}"]
+    # And here the others displace one's own object all the time, by theirs below it.
+    own += [f"o{number}", *(f"o{other}/{number}" for other in range(PROCESSES))]
+    own += own[6:]
     state: dict[str, str] = {}
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
@@ -116,7 +119,7 @@ def _storm(root: Path, number: int) -> dict[str, str]:
                 keys = box.keys()
                 assert keys == sorted(set(keys))
                 assert set(state) <= set(keys), set(state) - set(keys)
-                mine = {key for key in own if key not in state}
+                mine = {each for each in own if each not in state}
                 assert not mine & set(keys), mine & set(keys)
             case 4 | 5:
                 mine_key = rng.choice(own)
@@ -127,7 +130,7 @@ def _storm(root: Path, number: int) -> dict[str, str]:
                 assert (removed.etag if removed else None) == state.pop(mine_key, None)
             case 7:
                 source, target = rng.sample(own, 2)
-                if source in state:
+                if source in state and source != target:
                     box.update(source, lambda r, t=target: r.replace(metadata={**r.metadata, "key": t}))  # type: ignore[misc]
                     box.backend.rename_object(CALLER, "bucket", source, target)
                     state[target] = state.pop(source)
@@ -157,6 +160,40 @@ def test_a_storm_of_puts_and_deletes_among_each_others_directories(box: Box, tmp
     assert list((tmp_path / "bucket").iterdir()) == []
     assert os.listdir(tmp_path / ".shardgate/staging") == []
     box.backend.delete_bucket(CALLER, "bucket")
+
+
+def _moves_an_object_about(root: Path, number: int) -> None:
+    """Displaces an object by one below it, removes that, and writes the object again, under its natural name."""
+    box = _open(root)
+    rng = random.Random(number)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        box.put(f"d/k/{number}")
+        box.delete(f"d/k/{number}")
+        _write(box, "d/k", rng)
+
+
+def _always_finds_it(root: Path) -> int:
+    box = _open(root)
+    found = 0
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        for _ in range(20):
+            assert box.exists("d/k")
+        assert "d/k" in box.keys("d/")
+        assert "d/k" in [entry.key for entry in box.page(prefix="d/", delimiter="/").objects]
+        found += 1
+    return found
+
+
+def test_an_object_that_is_never_deleted_is_always_found(box: Box, tmp_path: Path) -> None:
+    _write(box, "d/k", random.Random(0))
+    children = Children()
+    children.start(_moves_an_object_about, tmp_path, 0)
+    children.start(_moves_an_object_about, tmp_path, 1)
+    children.start(_always_finds_it, tmp_path)
+    children.start(_always_finds_it, tmp_path)
+    children.results()
 
 
 def _creates_and_deletes_buckets(root: Path, number: int) -> int:
