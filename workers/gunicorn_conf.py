@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 
-from workers.settings import OPTIONS, SettingsError, load_worker_settings
+from workers.settings import OPTIONS, Settings, SettingsError, load_worker_settings
 
 T = TypeVar("T")
 
@@ -42,8 +42,7 @@ def configuration() -> dict[str, Any]:
         "timeout": _whole(settings.worker_timeout),
         "graceful_timeout": _whole(settings.graceful_timeout),
         "loglevel": settings.log_level,
-        **({"certfile": str(settings.tls_certificate)} if settings.tls_certificate else {}),
-        **({"keyfile": str(settings.tls_key)} if settings.tls_key else {}),
+        **_tls(settings),
         "proxy_protocol": "auto" if settings.proxy_protocol else "off",
         "proxy_allow_ips": ",".join(settings.trusted_proxies),
         # The connection loop reads its limits from the environment: give it what the settings file says, too.
@@ -53,6 +52,14 @@ def configuration() -> dict[str, Any]:
             if option.section == "Limits"
         ],
     }
+
+
+def _tls(settings: Settings) -> dict[str, str]:
+    """Certificate and key, unless a dispatcher on this host has them: then its shards speak plain HTTP."""
+    if settings.tls_certificate is None or settings.shards > 0:
+        return {}
+    key = {"keyfile": str(settings.tls_key)} if settings.tls_key else {}
+    return {"certfile": str(settings.tls_certificate), **key}
 
 
 def _fixed() -> dict[str, Any]:

@@ -172,8 +172,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Option(
             "workers",
             Whole(1, 1024),
-            "Worker processes.",
-            default_text="the CPUs that this process may use; 1 with the memory backend",
+            "Worker processes of each shard.",
+            default_text="the CPUs that this process may use, shared among `shards`; 1 with the memory backend",
         ),
         Option(
             "redis_url",
@@ -200,6 +200,62 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "Seconds of silence after which a worker counts as hung and is replaced.",
             60.0,
         ),
+    ),
+    *_section(
+        "Fleet",
+        Option(
+            "shards",
+            Whole(0, 256),
+            "Shards behind HAProxy on this host. 0: one shard that takes the clients' connections itself.",
+            0,
+        ),
+        Option(
+            "shard_id",
+            Text(pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"),
+            "Name of this host's shard in the fleet; `shardgate serve` appends a number. Keep it across restarts: "
+            "the keys that a shard serves follow from its name.",
+            "",
+            default_text="the host's name, with the port for `shardgate shard`",
+        ),
+        Option(
+            "advertise",
+            Text(pattern=r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}"),
+            "`HOST:PORT` under which dispatchers on other hosts reach the shard of `shardgate shard`.",
+            "",
+        ),
+        Option("shard_weight", Whole(1, 256), "The shard's share of the keys, relative to the others.", 100),
+        Option(
+            "heartbeat_interval",
+            Seconds(0.1, 60),
+            "Seconds between two heartbeats of a shard, and between two looks of a dispatcher at the fleet.",
+            1.0,
+        ),
+        Option(
+            "shard_expiry",
+            Seconds(1, 3600),
+            "Seconds without a heartbeat after which dispatchers send a shard nothing any more.",
+            10.0,
+        ),
+        Option("max_connections", Whole(10, 1_000_000), "Client connections that HAProxy holds at a time.", 10_000),
+        Option(
+            "connections_per_client",
+            Whole(0, 1_000_000),
+            "Connections that HAProxy takes from one address at a time. 0: no limit.",
+            0,
+        ),
+        Option(
+            "response_timeout",
+            Seconds(1, 86400),
+            "Seconds that HAProxy waits for a shard that says nothing, before it answers 504.",
+            900.0,
+        ),
+        Option(
+            "balance_factor",
+            Whole(101, 1000),
+            "Percent of the average number of requests in progress that one shard may have before its keys spill over.",
+            150,
+        ),
+        Option("haproxy", FilePath(), "The HAProxy program.", default_text="`haproxy` on the PATH or in a `sbin`"),
     ),
     *_section(
         "Limits",
@@ -293,6 +349,17 @@ class Settings:
     backlog: int = 2048
     graceful_timeout: float = 300.0
     worker_timeout: float = 60.0
+    shards: int = 0
+    shard_id: str = ""
+    advertise: str = ""
+    shard_weight: int = 100
+    heartbeat_interval: float = 1.0
+    shard_expiry: float = 10.0
+    max_connections: int = 10_000
+    connections_per_client: int = 0
+    response_timeout: float = 900.0
+    balance_factor: int = 150
+    haproxy: Path | None = None
     head_timeout: float = 30.0
     body_timeout: float = 60.0
     keepalive: float = 75.0
@@ -481,7 +548,10 @@ def _complete(values: dict[str, Any], origins: Mapping[str, str], here: Path) ->
     """Fill in what depends on other values or on the machine, and check what concerns several settings."""
     if values["workers"] is None:
         # Objects of the memory backend live in one process: two workers would show two different stores.
-        values["workers"] = 1 if values["backend"] == "memory" else len(os.sched_getaffinity(0))
+        cpus = len(os.sched_getaffinity(0))
+        values["workers"] = 1 if values["backend"] == "memory" else max(1, cpus // max(1, values["shards"]))
+    if values["backend"] == "memory" and values["shards"] > 1:
+        raise SettingsError(f"shards ({origins['shards']}): the memory backend keeps its objects in one process")
     if values["state_dir"] is None:
         directory = values["directory"]
         values["state_dir"] = directory / ".shardgate" / "state" if directory else here / "shardgate-state"
