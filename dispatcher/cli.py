@@ -13,6 +13,7 @@ import click
 from dispatcher.processes import SupervisionError
 from dispatcher.settings_page import render_page
 from dispatcher.supervisor import Supervisor
+from dispatcher.uploads_command import uploads
 from workers.settings import OPTIONS, Settings, SettingsError, load_settings, unknown_variables
 from workers.settings_kinds import Switch
 
@@ -79,6 +80,9 @@ def config(config_file: str | None, as_json: bool, markdown: bool, **given: Any)
     for name, value, origin in rows:
         text = json.dumps(value) if isinstance(value, (list, bool)) else "" if value is None else str(value)
         click.echo(f"{name:<{width}}  {text:<24}  # {origin}")
+
+
+cli.add_command(uploads)
 
 
 @cli.command()

@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dispatcher.processes import Child, SupervisionError, describe_status
-from dispatcher.statedir import StateDirectory
+from dispatcher.statedir import StateDirectory, socket_path
 from workers.state.redis import connect, ping
 
 _START_PATIENCE = 60.0
+_SOCKET = "redis.sock"
 
 
 class EmbeddedRedis:
@@ -22,7 +23,7 @@ class EmbeddedRedis:
     def __init__(self, state: StateDirectory) -> None:
         """Raises SupervisionError when there is no redis-server."""
         self._directory = state.redis
-        self.socket = state.socket_path("redis.sock")
+        self.socket = state.socket_path(_SOCKET)
         self.child = Child(
             "redis",
             [find_server(), str(self._directory / "redis.conf")],
@@ -35,7 +36,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """What `redis_url` is for the workers."""
-        return f"unix://{quote(str(self.socket))}"
+        return _url(self.socket)
 
     def start(self, *, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Start and wait until commands are answered. Raises SupervisionError with the log's last line."""
@@ -88,6 +89,15 @@ class EmbeddedRedis:
         except OSError:
             lines = []
         return lines[-1] if lines else "it left no log"
+
+
+def embedded_url(state_dir: Path) -> str:
+    """The URL of the Redis that a gateway with this state directory has, when it runs. Raises SupervisionError."""
+    return _url(socket_path(state_dir, _SOCKET))
+
+
+def _url(path: Path) -> str:
+    return f"unix://{quote(str(path))}"
 
 
 def find_server() -> str:

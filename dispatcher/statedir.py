@@ -33,6 +33,30 @@ class RootCredentials:
     new: bool
 
 
+def socket_path(state_dir: Path, name: str) -> Path:
+    """Where a unix socket called `name` of that state directory is or goes, whoever uses the directory.
+
+    In the directory itself, or in a private one when the path is too long. Raises SupervisionError.
+    """
+    here = state_dir / "run" / name
+    if len(os.fsencode(here)) <= LONGEST_SOCKET_PATH:
+        return here
+    digest = sha256(os.fsencode(state_dir)).hexdigest()[:16]
+    private = Path(tempfile.gettempdir()) / f"shardgate-{os.getuid()}-{digest}"
+    try:
+        private.mkdir(mode=0o700, exist_ok=True)
+        found = private.lstat()
+    except OSError as error:
+        raise SupervisionError(f"state_dir: no place for a socket in {private}: {error.strerror}") from None
+    # Anybody may have made that name in a shared directory before.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise SupervisionError(f"state_dir: {private} is not a private directory of this user; remove it")
+    path = private / name
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise SupervisionError(f"state_dir: {state_dir} is too long for a unix socket, and so is TMPDIR")
+    return path
+
+
 class StateDirectory:
     """A prepared and locked state directory. `lock_fd` may be inherited by processes that write in it."""
 
@@ -63,23 +87,7 @@ class StateDirectory:
 
     def socket_path(self, name: str) -> Path:
         """Where a unix socket called `name` goes: here, or in a private directory when the path is too long."""
-        here = self.run / name
-        if len(os.fsencode(here)) <= LONGEST_SOCKET_PATH:
-            return here
-        digest = sha256(os.fsencode(self.path)).hexdigest()[:16]
-        private = Path(tempfile.gettempdir()) / f"shardgate-{os.getuid()}-{digest}"
-        try:
-            private.mkdir(mode=0o700, exist_ok=True)
-            found = private.lstat()
-        except OSError as error:
-            raise SupervisionError(f"state_dir: no place for a socket in {private}: {error.strerror}") from None
-        # Anybody may have made that name in a shared directory before.
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise SupervisionError(f"state_dir: {private} is not a private directory of this user; remove it")
-        path = private / name
-        if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-            raise SupervisionError(f"state_dir: {self.path} is too long for a unix socket, and so is TMPDIR")
-        return path
+        return socket_path(self.path, name)
 
     def root_credentials(self) -> RootCredentials:
         """The generated root credentials; made and kept at the first call. Raises SettingsError."""

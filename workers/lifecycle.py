@@ -11,12 +11,13 @@ import gevent
 import redis
 
 from backends import offload
-from backends.api import Backend, BackendConfig, BackendError
+from backends.api import Backend, BackendConfig, BackendError, Caller
 from backends.loader import create
-from workers.iam.accounts import RootCredentials
+from workers.iam.accounts import ROOT_ACCOUNT_ID, RootCredentials
 from workers.services import Services
 from workers.settings import Settings, SettingsError
 from workers.state.redis import Epoch, UnsupportedRedisUrl, connect
+from workers.state.upload_janitor import UploadJanitor
 from workers.state.uploads import Uploads
 from workers.telemetry import logs
 from workers.telemetry.recorder import Recorder
@@ -25,6 +26,10 @@ logger = logging.getLogger("shardgate.lifecycle")
 
 JANITOR_LOCK: Final = "shardgate:v1:janitor"
 """Held by the one worker of the fleet that sweeps at the moment; expires by itself."""
+
+
+JANITOR: Final = Caller(account_id=ROOT_ACCOUNT_ID, user_name="janitor", uid=0, gid=0)
+"""On whose behalf the storage is swept."""
 
 
 def open_services(settings: Settings) -> Services:
@@ -112,16 +117,25 @@ def sweep_regularly(services: Services) -> None:
 
 def sweep(services: Services) -> int:
     """One sweep; returns what it removed. A storage that fails is logged, and asked again next time."""
+    removed = 0
     try:
-        removed = services.backend.sweep(services.settings.janitor_age)
-    except BackendError as error:
+        removed += services.backend.sweep(services.settings.janitor_age)
+        removed += _sweep_uploads(services)
+    except (BackendError, redis.RedisError) as error:
         logger.warning("the janitor's sweep failed: %s: %s", type(error).__name__, error)
-        return 0
     if removed:
         logger.info("the janitor removed %d leftovers", removed)
         if services.recorder.metrics is not None:
             services.recorder.metrics.count("janitor.removed", removed)
     return removed
+
+
+def _sweep_uploads(services: Services) -> int:
+    if services.uploads is None or services.settings.read_only:
+        return 0
+    janitor = UploadJanitor(services.uploads, services.backend, JANITOR, clock=services.clock)
+    settings = services.settings
+    return janitor.sweep(max_age=settings.multipart_max_age, leftover_age=settings.janitor_age)
 
 
 def _may_sweep(services: Services) -> bool:

@@ -11,9 +11,11 @@ the upload's id.
 
 from __future__ import annotations
 
+import enum
 import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -60,6 +62,16 @@ _part_decoder = msgspec.json.Decoder(PartRecord)
 _upload_decoder = msgspec.json.Decoder(UploadRecord)
 _object_decoder = msgspec.json.Decoder(ObjectRecord)
 _encode = msgspec.json.Encoder().encode
+
+
+class State(enum.Enum):
+    """What Redis knows of an upload. UNKNOWN: nothing, or nothing certain; the storage has to be asked."""
+
+    OPEN = "open"
+    COMPLETING = "completing"
+    ABORTING = "aborting"
+    DONE = "done"
+    UNKNOWN = "unknown"
 
 
 class Busy(Exception):
@@ -143,6 +155,21 @@ class Uploads:
         if state != b"open":
             raise NoSuchUpload
         return _part_decoder.decode(replaced[0]) if replaced[0] else None
+
+    def states(self, upload_ids: Sequence[str]) -> list[State]:
+        """The states of uploads, as Redis knows them at this moment."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for upload_id in upload_ids:
+            pipeline.hmget(_name(upload_id), ["state", "epoch", "lease"])
+        return [self._state(*found) for found in pipeline.execute()]
+
+    def _state(self, state: bytes | None, epoch: bytes | None, lease: bytes | None) -> State:
+        if state is None or (state not in _FINAL and as_text(epoch) != self._epoch.value):
+            return State.UNKNOWN
+        if state == b"completing" and int(lease or 0) < time.time() * 1000:
+            # Its worker died, before or after it had published.
+            return State.UNKNOWN
+        return State(state.decode())
 
     def parts(self, caller: Caller, bucket: str, upload_id: str, after: int, limit: int) -> PartsPage:
         """Parts with a greater number than `after`. Raises `NoSuchUpload`."""
