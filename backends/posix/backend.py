@@ -171,6 +171,7 @@ class PosixBackend(Backend):
 
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         self._buckets.delete(bucket)
+        self._uploads.forget(bucket)
 
     def _place(self, bucket: str, key: str) -> Place:
         if not is_bucket_name(bucket):
@@ -365,6 +366,9 @@ class PosixBackend(Backend):
 
     def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
         self._uploads.abort(bucket, upload_id)
+
+    def sweep_uploads(self, caller: Caller, older_than: float) -> int:
+        return self._uploads.sweep(older_than)
 
     # -- documents
 
