@@ -38,6 +38,7 @@ TEST = [
     "pytest-xdist>=3.8,<4",
     "requests>=2.32,<3",
     "ruff>=0.17.6,<0.18",
+    "setuptools>=77",
 ]
 
 EXTRAS = {
