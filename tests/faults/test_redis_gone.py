@@ -43,6 +43,7 @@ def use_everything_plain(gateway: Gateway, bucket: str) -> float:
     call("HEAD", path_of(bucket, "copy"))
     for key in (*map(str, range(10)), "copy"):
         call("DELETE", path_of(bucket, key))
+    call("DELETE", path_of(bucket))
     call("GET", "/")
     return slowest
 
@@ -79,7 +80,8 @@ def test_a_redis_that_hangs_delays_no_object(start_gateway: Callable[..., Gatewa
     os.kill(redis, signal.SIGSTOP)
     try:
         assert gateway.get_status("/-/ready", timeout=10) == 503
-        assert use_everything_plain(gateway, "hanging") < 1.0
+        # Deleting a bucket tells Redis to forget its uploads, and waits a second for the answer.
+        assert use_everything_plain(gateway, "hanging") < 2.5
     finally:
         os.kill(redis, signal.SIGCONT)
     wait_until(lambda: gateway.get_status("/-/ready") == 200, what="readiness")

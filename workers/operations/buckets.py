@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
+
+import redis
 
 from backends.api import BucketExists, BucketRecord
 from workers.operations.bucket_tagging import store_tags
@@ -15,6 +18,8 @@ from workers.protocol.names import check_bucket_tags
 from workers.protocol.xml import document
 from workers.request import Request, Response, xml_response
 from workers.routing import Level, Xml, operation
+
+logger = logging.getLogger("shardgate.buckets")
 
 US_EAST_1: Final = "us-east-1"
 OWNERSHIPS: Final = ("BucketOwnerPreferred", "ObjectWriter", "BucketOwnerEnforced")
@@ -112,7 +117,12 @@ def delete_bucket(request: Request) -> Response:
     for upload_id in unfinished:
         services.backend.abort_upload(request.caller, request.bucket, upload_id)
     if services.uploads is not None:
-        services.uploads.forget(request.bucket, unfinished)
+        try:
+            services.uploads.forget(request.bucket, unfinished)
+        except redis.RedisError as error:
+            # The bucket is gone, and an answer that says otherwise would be wrong. A Redis that was restarted believes
+            # nothing of before; one that was only out of reach lists uploads that the storage does not know.
+            logger.warning("redis: %s: %s", type(error).__name__, error, extra={"request_id": request.id})
     return Response(204)
 
 
