@@ -214,6 +214,15 @@ def test_a_thousand_ranges_are_answered_and_more_ignored(wire: Wire, obj: str, c
         assert [data for _, data in parts_of(answer)] == [DATA[n % 1000 : n % 1000 + 1] for n in range(count)]
 
 
+@pytest.mark.parametrize(("count", "status"), [(16, 206), (17, 200)])
+def test_ranges_that_ask_for_the_object_many_times_over_are_ignored(
+    wire: Wire, obj: str, count: int, status: int
+) -> None:
+    answer = both(wire, obj, {"range": "bytes=" + ",".join(["0-"] * count)})
+    assert answer.status == status
+    assert (answer.body == DATA) is (status == 200)
+
+
 @pytest.mark.parametrize(
     ("if_range", "status"), [(ETAG, 206), ('"x"', 200), ("W/" + ETAG, 200), (PAST, 200), ("nonsense", 200)]
 )

@@ -20,6 +20,8 @@ from workers.streams import ObjectStream, Segment
 
 _SECOND = 1_000_000_000
 _PART_NUMBER = frozenset(("partNumber",))
+MOST_OVERLAP = 16
+"""How many times the size of an object its ranges may have in all; beyond it the object is sent once, whole."""
 NOT_MODIFIED_HEADERS = ("etag", "last-modified", "cache-control", "expires", "x-amz-version-id")
 
 
@@ -86,11 +88,16 @@ def _ranges(request: Request, record: ObjectRecord, response: Response) -> Seque
         if_range = request.header("if-range")
         if if_range is None or if_range_holds(if_range, record.etag, record.modified // _SECOND):
             ranges = parse_range(header, record.size)
-            if ranges is not None:
+            if ranges is not None and not _wasteful(ranges, record.size):
                 return ranges
     if record.checksums and wants_checksums(request):
         response.headers.update(checksum_headers(record))
     return None
+
+
+def _wasteful(ranges: Sequence[Range], size: int) -> bool:
+    """Whether ranges overlap so much that they ask for the object many times over (RFC 9110 section 14.2)."""
+    return len(ranges) > 1 and sum(part.length for part in ranges) > MOST_OVERLAP * size
 
 
 def _part(record: ObjectRecord, number: int, response: Response) -> Sequence[Range] | None:
