@@ -1,0 +1,201 @@
+"""What a dispatcher makes of the fleet: which servers HAProxy should have, and the commands that lead there.
+
+No I/O. `Roster` turns looks at the registry into servers; `commands` compares them with what HAProxy has.
+"""
+
+import ipaddress
+import json
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from dispatcher.haproxy import BACKEND, Server, server_arguments
+from dispatcher.registry import DRAIN, LEFT, REMOVE, UP, Fleet, Shard
+from dispatcher.runtime_api import ServerState
+
+UNIX: Final = "unix@"
+
+
+def this_host() -> str:
+    """A name for the running system, for the reach of unix sockets: two hosts of one name still differ."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}/{boot}"
+
+
+def resolve(address: str) -> str:
+    """`HOST:PORT` with the host as a number, as HAProxy's Runtime API needs it. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    bare = host.strip("[]")
+    try:
+        number = ipaddress.ip_address(bare)
+    except ValueError:
+        found = socket.getaddrinfo(bare, int(port), type=socket.SOCK_STREAM)
+        number = ipaddress.ip_address(found[0][4][0])
+    return f"[{number}]:{port}" if number.version == 6 else f"{number}:{port}"
+
+
+@dataclass(slots=True)
+class _Known:
+    server: Server
+    seen: float
+    silent: bool = False
+
+
+class Roster:
+    """The servers that follow from one look after the other.
+
+    A shard that vanished from the registry without leaving stays for `expiry` seconds: a Redis that lost its data
+    must not empty the fleet. Time without a look does not count.
+    """
+
+    def __init__(
+        self, host: str, expiry: float, servers: Iterable[Server] = (), *, resolver: Callable[[str], str] = resolve
+    ) -> None:
+        self._host = host
+        self._expiry = expiry
+        self._resolve = resolver
+        self._known = {server.name: _Known(server, 0.0) for server in servers}
+        self._clock = 0.0
+        self._last: float | None = None
+        self.unresolved: dict[str, str] = {}
+        """Addresses that could not be resolved, with the reason."""
+
+    def see(self, fleet: Fleet, now: float) -> dict[str, Server]:
+        """Take a look at the registry into account, at `now` of any steady clock; the servers by name."""
+        if self._last is not None:
+            # A look is due every second or so: a longer pause is a Redis that was away.
+            self._clock += min(now - self._last, self._expiry / 4)
+        self._last = now
+        for shard in fleet.shards:
+            self._see_shard(shard)
+        present = {shard.id for shard in fleet.shards}
+        for name, known in list(self._known.items()):
+            if name not in present and self._clock - known.seen > self._expiry:
+                del self._known[name]
+        return self._settled()
+
+    def _see_shard(self, shard: Shard) -> None:
+        silent = shard.silence > self._expiry
+        if shard.face.state == LEFT or (silent and shard.wish == REMOVE):
+            self._known.pop(shard.id, None)
+            return
+        server = self._server(shard)
+        if server is None:
+            return
+        self._known[shard.id] = _Known(server, self._clock, silent)
+
+    def _server(self, shard: Shard) -> Server | None:
+        """None for a shard that cannot be reached from here."""
+        face = shard.face
+        if face.address.startswith(UNIX):
+            if face.host != self._host:
+                return None
+            address = face.address
+        else:
+            try:
+                address = self._resolve(face.address)
+                self.unresolved.pop(shard.id, None)
+            except (OSError, ValueError) as error:
+                self.unresolved[shard.id] = f"{face.address}: {error}"
+                known = self._known.get(shard.id)
+                if known is None:
+                    return None
+                address = known.server.address
+        return Server(
+            name=shard.id,
+            number=shard.number,
+            address=address,
+            weight=face.weight,
+            connections=face.connections,
+            accepting=face.state == UP and shard.wish not in (DRAIN, REMOVE),
+        )
+
+    def _settled(self) -> dict[str, Server]:
+        """The servers; when silence would leave none, the silent ones go on, since it may be Redis that is deaf."""
+        deaf = not any(known.server.accepting and not known.silent for known in self._known.values())
+        return {
+            name: replace(known.server, accepting=known.server.accepting and (deaf or not known.silent))
+            for name, known in sorted(self._known.items())
+        }
+
+
+def commands(
+    wanted: Mapping[str, Server], found: Mapping[str, ServerState], *, patient: bool = True
+) -> list[tuple[str, str]]:
+    """Runtime API commands, each with the beginning of its answer, that bring HAProxy closer to what is wanted.
+
+    A server that has requests in progress is drained first and deleted by a later call; `patient` false cuts them.
+    A server whose address or number changed is deleted and added again, too.
+    """
+    steps: list[tuple[str, str]] = []
+    for name, state in found.items():
+        server = wanted.get(name)
+        if server is None or not _same(server, state):
+            steps += _deletion(state, patient=patient)
+    for name, server in wanted.items():
+        state_or_none = found.get(name)
+        if state_or_none is None:
+            steps += _addition(server)
+        elif _same(server, state_or_none):
+            steps += _adjustment(server, state_or_none)
+    return steps
+
+
+def _same(server: Server, state: ServerState) -> bool:
+    # HAProxy shows a unix socket's address as "unix".
+    address = "unix" if server.address.startswith(UNIX) else server.address
+    return server.number == state.number and address == state.address
+
+
+def _deletion(state: ServerState, *, patient: bool) -> list[tuple[str, str]]:
+    name = f"{BACKEND}/{state.name}"
+    if state.requests and patient:
+        return [(f"set server {name} state drain", "")] if state.accepting else []
+    steps = []
+    if not state.status.startswith("MAINT"):
+        steps.append((f"set server {name} state maint", ""))
+    if state.requests:
+        steps.append((f"shutdown sessions server {name}", ""))
+    return [*steps, (f"del server {name}", "Server deleted.")]
+
+
+def _addition(server: Server) -> list[tuple[str, str]]:
+    name = f"{BACKEND}/{server.name}"
+    return [
+        (f"add server {name} {server_arguments(server)}", "New server registered."),
+        (f"enable health {name}", ""),
+        (f"set server {name} state {'ready' if server.accepting else 'drain'}", ""),
+    ]
+
+
+def _adjustment(server: Server, state: ServerState) -> list[tuple[str, str]]:
+    name = f"{BACKEND}/{server.name}"
+    steps = []
+    if state.weight != server.weight:
+        steps.append((f"set server {name} weight {server.weight}", ""))
+    if state.connections != server.connections:
+        steps.append((f"set maxconn server {name} {server.connections}", ""))
+    if server.accepting and not state.accepting:
+        steps.append((f"set server {name} state ready", ""))
+    elif not server.accepting and (state.accepting or state.status.startswith("MAINT")):
+        steps.append((f"set server {name} state drain", ""))
+    return steps
+
+
+def dump_servers(servers: Iterable[Server]) -> str:
+    """Servers as a document for the state directory."""
+    return json.dumps({"version": 1, "servers": [asdict(server) for server in servers]}, indent=2) + "\n"
+
+
+def load_servers(path: Path) -> list[Server]:
+    """The servers that `dump_servers` wrote; none when there is no such file or it cannot be understood."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [Server(**entry) for entry in document["servers"]] if document["version"] == 1 else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

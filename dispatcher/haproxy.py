@@ -1,0 +1,234 @@
+"""HAProxy's configuration, made from the settings. Facts about HAProxy are those of version 2.6.
+
+What shapes it:
+
+* The place of a request is "/bucket/key", decoded, whether the bucket stands in the path or in the host name. It is
+  hashed onto the shards with bounded load; equal server ids give equal placement on every dispatcher.
+* Method, target, Host and all headers reach the shard as the client sent them, since they are signed.
+* Bodies and `Expect: 100-continue` pass through. Nothing but a head is ever held.
+* A connection that could not be made is tried elsewhere, for every method. A shard that broke off without an answer
+  is replaced by another for methods that change nothing.
+* A shard is asked by `/-/ready`, but leaves the rotation only when its storage fails. Redis is shared by all shards:
+  taking them out for it would turn "no multipart uploads for a moment" into "nothing at all".
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dispatcher.front import READY_PATH
+from workers.protocol.errors import S3Error, render_error
+from workers.settings import Settings
+
+BACKEND: Final = "shards"
+DISPATCHER_PATH: Final = "/-/dispatcher"
+"""Answered by HAProxy itself: 200 while at least one shard is usable, 503 otherwise."""
+
+IDEMPOTENT: Final = ("GET", "HEAD", "OPTIONS")
+ALGORITHM: Final = ("balance hash var(txn.place)", "hash-type consistent crc32 avalanche")
+CHECK: Final = "check inter 1s fastinter 500ms downinter 500ms rise 1 fall 2"
+POOL: Final = "pool-max-conn 256 pool-purge-delay 2s"
+# Closing idle connections is left to HAProxy: a shard that did it could cross a request on its way.
+SHARD_KEEPALIVE: Final = 3600.0
+
+_BODY_MARGIN: Final = 10.0
+_REWRITE_BYTES: Final = 1024
+_MAX_HEADERS: Final = 128
+_SPARE_DESCRIPTORS: Final = 200
+
+_ERRORS: Final[tuple[tuple[int, str, str], ...]] = (
+    # status, code, message ("" is the catalogue's)
+    (400, "BadRequest", ""),
+    (403, "AccessDenied", ""),
+    (405, "MethodNotAllowed", ""),
+    (408, "RequestTimeout", ""),
+    (413, "EntityTooLarge", ""),
+    (429, "SlowDown", ""),
+    (500, "InternalError", ""),
+    (501, "NotImplemented", ""),
+    (502, "InternalError", ""),
+    (503, "SlowDown", ""),
+    (504, "ServiceUnavailable", "The server did not answer in time. Please try again."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A shard as HAProxy gets it. `address` is `unix@PATH` or `IP:PORT`."""
+
+    name: str
+    number: int
+    address: str
+    weight: int
+    connections: int
+    accepting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this HAProxy listens and is reached. `bind` is in HAProxy's notation, such as `fd@3` or `:9000`."""
+
+    bind: str
+    stats_socket: Path
+    certificate: Path | None = None
+
+
+def render(settings: Settings, place: Place, servers: Iterable[Server], *, descriptors: int | None = None) -> str:
+    """The whole configuration. `descriptors` is how many files HAProxy may open, None for no limit."""
+    clients = settings.max_connections
+    if descriptors is not None:
+        # Each client connection may have one to a shard, and one in four the two ends of a pipe for splicing.
+        clients = max(10, min(clients, (descriptors - _SPARE_DESCRIPTORS) * 2 // 5))
+    sections = (
+        _global(settings, place, clients),
+        _defaults(settings),
+        _frontend(settings, place, clients),
+        _backend(settings, servers),
+    )
+    return "# Written by shardgate; changes are lost.\n\n" + "\n".join(sections)
+
+
+def server_arguments(server: Server) -> str:
+    """What follows the name of a server, in the configuration and in `add server`: everything but its state."""
+    return (
+        f"{server.address} id {server.number} weight {server.weight} maxconn {server.connections} "
+        f"send-proxy-v2 {CHECK} {POOL}"
+    )
+
+
+def _global(settings: Settings, place: Place, clients: int) -> str:
+    return f"""\
+global
+    maxconn {clients}
+    stats socket {_quoted(place.stats_socket)} mode 600 level admin
+    stats timeout 30s
+    log stderr format raw daemon notice
+    hard-stop-after {_milliseconds(settings.graceful_timeout)}
+    tune.bufsize {_buffer_bytes(settings)}
+    tune.maxrewrite {_REWRITE_BYTES}
+    tune.http.maxhdr {_MAX_HEADERS}
+    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+"""
+
+
+def _buffer_bytes(settings: Settings) -> int:
+    """A head has to fit: so large that the shard's limit, which is answered with S3's error, is the narrower one."""
+    return (settings.max_header_bytes + 2 * _REWRITE_BYTES + 4095) // 4096 * 4096
+
+
+def _defaults(settings: Settings) -> str:
+    timing = f"""\
+defaults
+    mode http
+    log global
+    option dontlognull
+    option dontlog-normal
+    option log-separate-errors
+    log-format "proxy: %ci:%cp %HM %HP %ST %tsc shard=%s requests=%sc time=%Tt ms"
+    timeout connect 2s
+    timeout http-request {_milliseconds(settings.head_timeout)}
+    timeout http-keep-alive {_milliseconds(settings.keepalive)}
+    timeout client {_milliseconds(settings.body_timeout + _BODY_MARGIN)}
+    timeout client-fin 10s
+    timeout server {_milliseconds(settings.response_timeout)}
+    timeout server-fin 10s
+    timeout queue 10s
+    timeout check 2s
+    retries 3
+    option redispatch 1
+    option clitcpka
+    option srvtcpka
+    option splice-auto
+"""
+    return timing + "\n".join(_error_lines()) + "\n"
+
+
+def _frontend(settings: Settings, place: Place, clients: int) -> str:
+    tls = f" ssl crt {_quoted(place.certificate)} alpn h2,http/1.1" if place.certificate else ""
+    lines = [
+        "frontend s3",
+        f"    bind {_quoted(place.bind)}{tls}",
+        f"    maxconn {clients}",
+        *_client_limit(settings),
+        f"    monitor-uri {DISPATCHER_PATH}",
+        f"    monitor fail if {{ nbsrv({BACKEND}) lt 1 }}",
+        "    unique-id-format %{+X}o%Ts%rt%pid",
+        *_place_lines(settings.virtual_host_domains),
+        f"    http-request disable-l7-retry unless {{ method {' '.join(IDEMPOTENT)} }}",
+        f"    default_backend {BACKEND}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _client_limit(settings: Settings) -> list[str]:
+    limit = settings.connections_per_client
+    if not limit:
+        return []
+    return [
+        "    stick-table type ipv6 size 200k expire 10m store conn_cur",
+        "    tcp-request connection track-sc0 src",
+        f"    tcp-request connection reject if {{ sc0_conn_cur gt {limit} }}",
+    ]
+
+
+def _error_lines() -> list[str]:
+    """HAProxy's own answers as S3's error documents, with an id that its log has, too."""
+    lines = []
+    for status, code, message in _ERRORS:
+        error = S3Error(code, message or None)
+        document = render_error(error, resource="", request_id="%[unique-id]", host_id="dispatcher").decode()
+        headers = "hdr x-amz-request-id %[unique-id]" + (" hdr retry-after 1" if status in (429, 503) else "")
+        text = document.replace("\n", "").replace("'", "&apos;")
+        lines.append(f"    http-error status {status} content-type application/xml lf-string '{text}' {headers}")
+    return lines
+
+
+def _place_lines(domains: tuple[str, ...]) -> list[str]:
+    """Rules that set txn.place, alike for both ways to name a bucket (see `workers.addressing`)."""
+    lines = ["    http-request set-var(txn.place) path"]
+    if domains:
+        ordered = sorted(domains, key=len, reverse=True)  # the closest domain decides
+        lines.append("    http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)")
+        plain = f"!{{ var(txn.host) -m str {' '.join(ordered)} }}"
+        for domain in ordered:
+            # `.` in brackets, since a backslash would need other escapes in every context.
+            pattern = f"[.]{re.sub('[.]', '[.]', domain)}$"
+            condition = f"{{ var(txn.host) -m end .{domain} }} {plain} !{{ var(txn.bucket) -m found }}"
+            lines.append(f"    http-request set-var(txn.bucket) var(txn.host),regsub({pattern},) if {condition}")
+        lines.append(
+            '    http-request set-var-fmt(txn.place) "/%[var(txn.bucket)]%[path]" if { var(txn.bucket) -m found }'
+        )
+    # A bucket alone may be sent with or without a slash behind it.
+    lines.append('    http-request set-var-fmt(txn.place) "%[var(txn.place)]/" if { var(txn.place) -m reg ^/[^/]+$ }')
+    lines.append("    http-request set-var(txn.place) var(txn.place),url_dec")
+    return lines
+
+
+def _backend(settings: Settings, servers: Iterable[Server]) -> str:
+    lines = [
+        f"backend {BACKEND}",
+        *(f"    {line}" for line in ALGORITHM),
+        f"    hash-balance-factor {settings.balance_factor}",
+        "    retry-on conn-failure empty-response",
+        # A connection carries one client's address, so that only this client's requests share it.
+        "    http-reuse safe",
+        "    option httpchk",
+        f"    http-check send meth GET uri {READY_PATH} ver HTTP/1.1 hdr host dispatcher",
+        '    http-check expect rstring "\\"backend\\": *\\"ok\\""',
+    ]
+    for server in sorted(servers, key=lambda server: server.name):
+        state = "" if server.accepting else " disabled"
+        lines.append(f"    server {server.name} {server_arguments(server)}{state}")
+    return "\n".join(lines) + "\n"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def _quoted(value: Path | str) -> str:
+    """A word as the configuration takes it; `fd@3` and the like need no quotes."""
+    text = str(value)
+    return text if re.fullmatch(r"[\w@:./\[\]*-]+", text) else "'" + text.replace("'", "'\\''") + "'"
