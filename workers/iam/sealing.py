@@ -1,8 +1,8 @@
 """Secrets at rest: sealed with AES-256-GCM under the gateway's master key.
 
-A sealed text is one byte of format, eight bytes that name the key, a random nonce of twelve, the cipher text and its tag.
-The name lets a new master key come in while texts under the old one are still around: `Sealer` opens under every key it
-has and seals under the first.
+A sealed text is one byte of format, eight bytes that name the key, a random nonce of twelve, the cipher text and its
+tag. The name lets a new master key come in while texts under the old one are still around: `Sealer` opens under every
+key it has and seals under the first.
 """
 
 from __future__ import annotations
