@@ -223,8 +223,10 @@ def temporary_box(backend: Backend, caller: Caller) -> Iterator[Box]:
 
 
 def remove_bucket(backend: Backend, caller: Caller, bucket: str) -> None:
-    """Remove a bucket with its objects; a missing one is fine."""
+    """Remove a bucket with its objects and uploads; a missing one is fine."""
     try:
+        for upload in list(backend.list_uploads(caller, bucket)):
+            backend.abort_upload(caller, bucket, upload.id)
         for entry in list(backend.scan(caller, bucket, "", "")):
             backend.delete_object(caller, bucket, entry.key)
         backend.delete_bucket(caller, bucket)

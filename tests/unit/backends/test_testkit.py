@@ -34,6 +34,9 @@ FOUND_OUT = [
     ("KeepsDocumentsOfDeletedBuckets", "buckets", "test_a_bucket_made_again_is_empty_and_new"),
     ("DeclaresWhatItDoesNot", "plugin", "test_what_is_declared_is_not_left_to_the_default"),
     ("WrapsGuards", "preconditions", "test_what_the_guard_raises_passes"),
+    ("CompletesTwice", "uploads", "test_a_completion_twice_is_one"),
+    ("KeepsPartsOfAborted", "uploads", "test_an_upload_that_is_aborted_while_a_part_comes"),
+    ("MixesPartsUp", "uploads", "test_parts_make_the_object_in_whatever_order"),
 ]
 
 

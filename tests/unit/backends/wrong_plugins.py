@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 
-from backends.api import ALWAYS, ANY_REVISION, Precondition, StorageUnavailable
+from backends.api import ALWAYS, ANY_REVISION, NoSuchUpload, Precondition, StorageUnavailable
 from backends.memory import MemoryBackend
 from backends.memory.contents import StoredObject
 
@@ -184,3 +184,23 @@ class WrapsGuards(MemoryBackend):
         return super().delete_object(
             caller, bucket, key, version_id, Precondition(if_match=precondition.if_match), *rest
         )
+
+
+class CompletesTwice(MemoryBackend):
+    def complete_upload(self, caller, bucket, upload, parts, record, *rest, **options):
+        published = super().complete_upload(caller, bucket, upload, parts, record, *rest, **options)
+        return published.replace(modified=record.modified)
+
+
+class KeepsPartsOfAborted(MemoryBackend):
+    def put_part(self, caller, bucket, upload, number, source):
+        try:
+            return super().put_part(caller, bucket, upload, number, source)
+        except NoSuchUpload:
+            return source.record()
+
+
+class MixesPartsUp(MemoryBackend):
+    def complete_upload(self, caller, bucket, upload, parts, *rest, **options):
+        in_time = sorted(parts, key=lambda part: part.modified)
+        return super().complete_upload(caller, bucket, upload, in_time, *rest, **options)
