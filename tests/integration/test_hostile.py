@@ -4,13 +4,13 @@ import base64
 import hashlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.integration.hostile_corpus import BUCKET, CORPUS, SEED, Hostile
+from tests.integration.hostile_corpus import BUCKET, CORPUS, SEED, Hostile, combinations
 from tests.support.gateway import Gateway
 from tests.support.wire import CREDENTIALS, Answer, ServerClosed, Wire
 
@@ -112,8 +112,21 @@ def test_hostile_requests_are_refused_in_order(target: Wire, family: str) -> Non
     assert target.call("PUT", SEED, body=b"seed").status == 200
     wanted = [case for case in CORPUS if (case.name.partition(":")[0] if ":" in case.name else "") == family]
     assert wanted
+    send_all(target, wanted)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_combinations_are_refused_in_order(target: Wire, seed: int) -> None:
+    assert target.call("PUT", SEED, body=b"seed").status == 200
+    upload_id = target.call("POST", f"{SEED}?uploads", body=b"").text("UploadId")
+    send_all(target, combinations(seed, 1500, upload_id))
+    target.call("DELETE", f"{SEED}?uploadId={upload_id}")
+
+
+def send_all(target: Wire, cases: Iterable[Hostile]) -> None:
+    """Send requests, and look at the gateway afterwards."""
     worker = target.gateway.worker_pids()
-    faults = [fault for case in wanted for fault in faults_of(target, case)]
+    faults = [fault for case in cases for fault in faults_of(target, case)]
     assert not faults, "\n".join(faults)
     assert target.gateway.worker_pids() == worker, "a worker died"
     log = target.gateway.log.read_text(errors="replace")
