@@ -35,11 +35,25 @@ _RECV = 1 << 18
 class Endpoint(Protocol):
     """Where to send, and as whom; a `tests.support.gateway.Gateway` is one."""
 
-    host: str
-    port: int
-    region: str
-    access_key: str
-    secret_key: str
+    @property
+    def host(self) -> str:
+        """Name or address."""
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+
+    @property
+    def region(self) -> str:
+        """What signatures name."""
+
+    @property
+    def access_key(self) -> str:
+        """Whose requests these are."""
+
+    @property
+    def secret_key(self) -> str:
+        """What signs them."""
 
 
 class ServerClosed(ConnectionError):
@@ -175,15 +189,17 @@ class Client:
         body: bytes | Iterable[bytes] = b"",
         length: int | None = None,
         sink: Callable[[bytes], object] | None = None,
+        payload: str = UNSIGNED,
     ) -> Reply:
         """Send one request and read its answer.
 
-        A `body` in blocks needs its `length`; `sink` takes the blocks of the answer's body, which is then not kept.
+        A `body` in blocks needs its `length`; `payload` is its announced SHA-256; `sink` takes the blocks of the
+        answer's body, which is then not kept.
         Raises `ServerClosed` and other `OSError`.
         """
         if isinstance(body, bytes):
             length = len(body) if body or method in ("PUT", "POST") else None
-        head = self.head_of(method, path, query, headers, length)
+        head = self.head_of(method, path, query, headers, length, payload)
         connection = self.connection()
         try:
             if isinstance(body, bytes):
