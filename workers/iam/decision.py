@@ -1,0 +1,301 @@
+"""The whole decision about a request, in the order of AWS.
+
+1.  The owner of a bucket, and root, can always read, replace and remove its policy.
+2.  An explicit deny in any document decides.
+3.  A bucket with a public policy and RestrictPublicBuckets is closed to other accounts.
+4.  Within an account, an identity policy or a grant by the resource is enough; the account itself needs neither. From
+    another account both are needed. A grant to the account, not to the user, only lets an identity policy speak.
+5.  Boundaries and session policies narrow what identity policies allow; a grant to a user himself passes by his
+    boundary, one to a session by both.
+
+The resource's side is the bucket policy and, where ACLs are enabled, the ACL of the bucket or of the object. An object
+that belongs to another account than its bucket is opened by its own ACL alone, though the bucket policy can deny it.
+Sources: "Policy evaluation logic" in the IAM user guide; "How Amazon S3 authorizes a request" in the S3 user guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from workers.iam.accounts import account_number
+from workers.iam.acl import BUCKET_ACTIONS, OBJECT_ACTIONS, Acl, Ownership, granted
+from workers.iam.policy.compiler import DENY, CompiledPolicy, Rule
+from workers.iam.policy.context import RequestContext
+from workers.iam.policy.outcome import Decision, Reason
+from workers.iam.policy.principals import ACCOUNT, DIRECT, NONE, PARTITION, SESSION, Principal, PrincipalKind
+from workers.iam.public_access import NOTHING_BLOCKED, PublicAccessBlock, is_public_policy
+
+__all__ = [
+    "EVERY_BUCKET",
+    "BucketAccess",
+    "Decision",
+    "ObjectAccess",
+    "Reason",
+    "bucket_arn",
+    "decide",
+    "denial_message",
+    "object_arn",
+]
+
+_REPAIRS: Final = frozenset(("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"))
+
+_OF_OBJECT_OWNER: Final = frozenset(
+    """s3:GetObject s3:GetObjectVersion s3:GetObjectAcl s3:GetObjectVersionAcl s3:PutObjectAcl s3:PutObjectVersionAcl
+    s3:GetObjectAttributes s3:GetObjectVersionAttributes s3:GetObjectTorrent s3:GetObjectVersionTorrent
+    s3:RestoreObject""".split()
+)
+"""What the object's owner grants, not the bucket's. Deleting, tags and locks are the bucket owner's."""
+
+_OF_UPLOAD: Final = frozenset(("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"))
+"""What the account that began an upload can do with it."""
+
+_S3: Final = f"arn:{PARTITION}:s3:::"
+EVERY_BUCKET: Final = f"{_S3}*"
+"""The resource of ListBuckets."""
+
+
+def bucket_arn(bucket: str) -> str:
+    """The ARN of a bucket."""
+    return _S3 + bucket
+
+
+def object_arn(bucket: str, key: str) -> str:
+    """The ARN of an object."""
+    return f"{_S3}{bucket}/{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectAccess:
+    """What an object that is there, or an upload, says about access to it.
+
+    Attributes:
+        owner: canonical user id, "" for an object that came without the gateway: the bucket owner's.
+        acl: None for the private default.
+        initiator: for an upload, the account that began it.
+    """
+
+    owner: str = ""
+    acl: Acl | None = None
+    initiator: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketAccess:
+    """What a bucket says about access to it. Made once from its documents and kept until one changes.
+
+    Attributes:
+        owner: canonical user id.
+        acl: None for the private default.
+    """
+
+    owner: str
+    policy: CompiledPolicy | None = None
+    acl: Acl | None = None
+    ownership: Ownership = Ownership.BUCKET_OWNER_ENFORCED
+    block: PublicAccessBlock = NOTHING_BLOCKED
+    owner_number: str = field(init=False)
+    restricted: bool = field(init=False)
+    """Whether other accounts are kept out: the policy is public, and RestrictPublicBuckets is on."""
+
+    def __post_init__(self) -> None:
+        public = self.policy is not None and is_public_policy(self.policy.policy)
+        object.__setattr__(self, "restricted", public and self.block.restrict_public_buckets)
+        object.__setattr__(self, "owner_number", account_number(self.owner))
+
+
+Lookup = Callable[[], ObjectAccess | None]
+"""Finds out about the object of a request: asked at most once, and only where ACLs or an upload need it."""
+
+# PERF: decisions that name no statement are the same object each time.
+_REPAIR: Final = Decision(True, Reason.REPAIR)
+_ROOT: Final = Decision(True, Reason.ROOT)
+_OWNER: Final = Decision(True, Reason.OWNER)
+_INITIATOR: Final = Decision(True, Reason.INITIATOR)
+_BUCKET_ACL: Final = Decision(True, Reason.BUCKET_ACL)
+_OBJECT_ACL: Final = Decision(True, Reason.OBJECT_ACL)
+_RESTRICTED: Final = Decision(False, Reason.PUBLIC_BUCKET_RESTRICTED)
+_NOT_ALLOWED: Final = Decision(False, Reason.NOT_ALLOWED)
+_NO_IDENTITY: Final = Decision(False, Reason.NO_IDENTITY_POLICY)
+_NO_RESOURCE: Final = Decision(False, Reason.NO_RESOURCE_POLICY)
+
+
+def decide(
+    action: str,
+    resource: str,
+    principal: Principal,
+    context: RequestContext,
+    bucket: BucketAccess | None = None,
+    lookup: Lookup | None = None,
+) -> Decision:
+    """Whether a principal may do an action on a resource, and what decided it.
+
+    Args:
+        action: "s3:GetObject"; the one for versions when the request names a version.
+        resource: its ARN.
+        context: the request, for conditions. When its `pending` is set afterwards, a condition asked for what only
+            the body tells: a denial stands, an approval has to be repeated with the body's values.
+        bucket: of an S3 request; None for one that concerns no existing bucket (ListBuckets, CreateBucket, IAM).
+        lookup: gives what the object says, for a request that names one.
+    """
+    if bucket is not None and action in _REPAIRS and _owns(principal, bucket):
+        return _REPAIR
+    identity = boundary = session = granted_by = None
+    for policy in principal.policies:
+        strength, rule = policy.evaluate(action, resource, principal, context)
+        if strength == DENY:
+            return _decision(rule)
+        if strength and identity is None:
+            identity = rule
+    if principal.boundary is not None:
+        strength, boundary = principal.boundary.evaluate(action, resource, principal, context)
+        if strength == DENY:
+            return _decision(boundary)
+    if principal.session is not None:
+        for policy in principal.session:
+            strength, rule = policy.evaluate(action, resource, principal, context)
+            if strength == DENY:
+                return _decision(rule)
+            if strength and session is None:
+                session = rule
+    grant = NONE
+    if bucket is not None and bucket.policy is not None:
+        grant, granted_by = bucket.policy.evaluate(action, resource, principal, context)
+        if grant == DENY:
+            return _decision(granted_by)
+    owner = principal.account_id if bucket is None else bucket.owner
+    by: Decision | None = None if granted_by is None else granted_by.decision
+    if bucket is not None:
+        if bucket.restricted and _is_foreign(principal, bucket):
+            return _RESTRICTED
+        if bucket.ownership.acls_enabled or action in _OF_UPLOAD:
+            grant, by, owner = _with_object(action, principal, bucket, lookup, grant, by)
+    return _combine(principal, owner, _Sides(identity, boundary, session, grant, by))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What the documents said, none of which denied: the rules that allow, and the resource's grant."""
+
+    identity: Rule | None
+    boundary: Rule | None
+    session: Rule | None
+    grant: int
+    by: Decision | None
+
+
+def _decision(rule: Rule | None) -> Decision:
+    return _NOT_ALLOWED if rule is None else rule.decision
+
+
+def _owns(principal: Principal, bucket: BucketAccess) -> bool:
+    """Whether a bucket's policy can never lock him out: the owning account by its own keys, and root."""
+    if principal.session is not None:
+        return False
+    return principal.root or (principal.kind is PrincipalKind.ACCOUNT and principal.account_id == bucket.owner)
+
+
+def _is_foreign(principal: Principal, bucket: BucketAccess) -> bool:
+    return principal.account_id != bucket.owner and not principal.root and principal.kind is not PrincipalKind.SERVICE
+
+
+def _with_object(
+    action: str,
+    principal: Principal,
+    bucket: BucketAccess,
+    lookup: Lookup | None,
+    grant: int,
+    by: Decision | None,
+) -> tuple[int, Decision | None, str]:
+    """The grant with what ACLs and the initiator of an upload add to it, and who owns the resource."""
+    owner = bucket.owner
+    if action in _OF_UPLOAD:
+        upload = lookup() if lookup is not None and grant < ACCOUNT else None
+        if upload is not None and upload.initiator and upload.initiator == principal.account_id:
+            direct = principal.kind is PrincipalKind.ACCOUNT
+            return (DIRECT if direct else ACCOUNT), _INITIATOR, owner
+        return grant, by, owner
+    ignore = bucket.block.ignore_public_acls
+    wanted = BUCKET_ACTIONS.get(action)
+    if wanted is not None:
+        if bucket.acl is not None and grant < DIRECT:
+            strength = granted(bucket.acl, wanted, principal, ignore_public=ignore)
+            if strength > grant:
+                return strength, _BUCKET_ACL, owner
+        return grant, by, owner
+    if action not in _OF_OBJECT_OWNER or lookup is None:
+        return grant, by, owner
+    found = lookup()
+    if found is None:
+        return grant, by, owner
+    if found.owner and found.owner != owner:
+        # The bucket's owner cannot give away what is not his.
+        grant, by, owner = NONE, None, found.owner
+    permissions = OBJECT_ACTIONS.get(action)
+    if permissions is not None and found.acl is not None and grant < DIRECT:
+        strength = granted(found.acl, permissions, principal, ignore_public=ignore)
+        if strength > grant:
+            return strength, _OBJECT_ACL, owner
+    return grant, by, owner
+
+
+def _combine(principal: Principal, owner: str, sides: _Sides) -> Decision:
+    kind = principal.kind
+    if kind is PrincipalKind.ANONYMOUS or kind is PrincipalKind.SERVICE:
+        return sides.by if sides.by is not None and sides.grant >= DIRECT else _NOT_ALLOWED
+    if principal.session is not None and sides.session is None and not _passes_session(principal, owner, sides):
+        return Decision(False, Reason.SESSION_POLICY, principal.session[0].name if principal.session else "")
+    if principal.root:
+        return _ROOT
+    if principal.account_id == owner:
+        return _within_account(principal, sides)
+    if sides.grant < ACCOUNT or sides.by is None:
+        return _NOT_ALLOWED if sides.identity is None else _NO_RESOURCE
+    if kind is PrincipalKind.ACCOUNT:
+        return _bounded(principal, sides, sides.by)
+    if sides.identity is None:
+        return _NO_IDENTITY
+    return _bounded(principal, sides, sides.by)
+
+
+def _passes_session(principal: Principal, owner: str, sides: _Sides) -> bool:
+    """Whether the resource names the very session, which a session policy does not limit within the account."""
+    return sides.grant == SESSION and principal.account_id == owner
+
+
+def _within_account(principal: Principal, sides: _Sides) -> Decision:
+    kind = principal.kind
+    if kind is PrincipalKind.ACCOUNT:
+        return _bounded(principal, sides, _OWNER)
+    if sides.by is not None and (sides.grant == SESSION or (sides.grant == DIRECT and kind is PrincipalKind.USER)):
+        return sides.by
+    if sides.by is not None and sides.grant == DIRECT:
+        return _bounded(principal, sides, sides.by)
+    if sides.identity is None:
+        return _NO_IDENTITY if sides.grant else _NOT_ALLOWED
+    return _bounded(principal, sides, sides.identity.decision)
+
+
+def _bounded(principal: Principal, sides: _Sides, allowed: Decision) -> Decision:
+    if principal.boundary is not None and sides.boundary is None:
+        return Decision(False, Reason.BOUNDARY, principal.boundary.name)
+    return allowed
+
+
+def denial_message(decision: Decision, principal: Principal, action: str, resource: str) -> str:
+    """The text of an AccessDenied for those who may know: callers of the account that owns the resource."""
+    who = principal.arn or "anonymous"
+    text = f'User: {who} is not authorized to perform: {action} on resource: "{resource}"'
+    return f"{text} because {_BECAUSE.get(decision.reason, 'of a missing permission')}"
+
+
+_BECAUSE: Final = {
+    Reason.EXPLICIT_DENY: "of an explicit deny in a policy",
+    Reason.NOT_ALLOWED: "no identity-based policy allows the action",
+    Reason.NO_IDENTITY_POLICY: "no identity-based policy allows the action",
+    Reason.NO_RESOURCE_POLICY: "no resource-based policy allows the action",
+    Reason.BOUNDARY: "no permissions boundary allows the action",
+    Reason.SESSION_POLICY: "no session policy allows the action",
+    Reason.PUBLIC_BUCKET_RESTRICTED: "public access is blocked",
+}
