@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from backends.api import ObjectRecord, StorageUnavailable
@@ -70,24 +71,26 @@ class Records:
         try:
             data = get_attribute(descriptor, _ATTRIBUTE)
         except OSError as error:
-            return self._without_attribute(error, status)
+            return self._without_attribute(error, status, lambda: os.fstat(descriptor).st_nlink > 0)
         return self._decoded(data, status)
 
     def read_path(self, path: str, status: os.stat_result) -> ObjectRecord | None:
-        """The same by path, for listings. None when it has to be read from the opened file.
+        """The same by path, for listings. None, or `RecordMoved`, when it has to be read from the opened file.
 
         That is when the record does not fit `status`: one of them may be of the object's predecessor.
         """
         try:
             data = get_attribute(path, _ATTRIBUTE)
         except OSError as error:
-            return self._without_attribute(error, status)
+            return self._without_attribute(error, status, lambda: os.path.samestat(os.lstat(path), status))
         if data.startswith(_POINTER):
             data = self._side(data[1:].decode("ascii", "replace"))
         record = self._decoded_text(data)
         return record if fitted(record, status) is record else None
 
-    def _without_attribute(self, error: OSError, status: os.stat_result) -> ObjectRecord:
+    def _without_attribute(
+        self, error: OSError, status: os.stat_result, still_there: Callable[[], bool]
+    ) -> ObjectRecord:
         if error.errno == errno.ENODATA:
             return derived_record(status)
         if error.errno != errno.ENOTSUP:
@@ -95,6 +98,9 @@ class Records:
         try:
             data = self._side(self._name(status))
         except RecordMoved:
+            # The file goes before its record does: while it is there, it never had one.
+            if not still_there():
+                raise
             return derived_record(status)
         record = self._decoded_text(data)
         # Inode numbers come again; only the very file that the record was written for has it.
