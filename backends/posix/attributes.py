@@ -182,12 +182,24 @@ class Records:
             for directory in (os.path.dirname(path), self._directory, self._layout.hidden):
                 sync_directory(directory)
 
+    def _in_use(self) -> bool:
+        """Whether any record has a file of its own."""
+        self._used = self._used or os.path.isdir(self._directory)
+        return self._used
+
+    def renew(self, status: os.stat_result) -> None:
+        """Before a file gets another name: let no sweep remove its record because it looked at both names too late."""
+        if not self._in_use():
+            return
+        try:
+            os.utime(self._path(self._name(status)))
+        except FileNotFoundError:
+            pass
+
     def forget(self, status: os.stat_result) -> None:
         """Remove the record's own file, if there is one, of a file that is gone or has its record elsewhere now."""
-        if not self._used:
-            if not os.path.isdir(self._directory):
-                return
-            self._used = True
+        if not self._in_use():
+            return
         try:
             os.unlink(self._path(self._name(status)))
         except OSError:

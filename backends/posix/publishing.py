@@ -279,10 +279,12 @@ class Publisher:
     def _displace(self, ancestor: Place, made: list[str]) -> None:
         displaced = ancestor.displaced
         try:
-            if not stat.S_ISREG(os.lstat(ancestor.natural).st_mode):
+            status = os.lstat(ancestor.natural)
+            if not stat.S_ISREG(status.st_mode):
                 return
             if os.path.dirname(displaced) != os.path.dirname(ancestor.natural):
                 self._make_parents(displaced, ancestor.bucket, made)
+            self._records.renew(status)
             os.rename(ancestor.natural, displaced)
             os.mkdir(ancestor.natural, self._mode)
         except (FileNotFoundError, FileExistsError, NotADirectoryError):
@@ -387,6 +389,7 @@ class Publisher:
                 old = None
             if old is not None:
                 self._must_be_replaceable(old)
+            self._records.renew(found.status)
             try:
                 _dear(old, os.rename, found.path, name, dst_dir_fd=parent)
             except (IsADirectoryError, NotADirectoryError):

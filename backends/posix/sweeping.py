@@ -97,12 +97,16 @@ class Sweeper:
         for root in _children(self._layout.root):
             if root != self._layout.hidden and old:
                 self._leave_out_the_used(root, old)
+        removed = 0
         for path in old.values():
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
-        return len(old)
+            # The walk misses an object that moves to where it has been already; moving has renewed the record.
+            if _changed(path) < before:
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    continue
+                removed += 1
+        return removed
 
     def _leave_out_the_used(self, root: str, old: dict[str, str]) -> None:
         for directory, _, names in os.walk(root):

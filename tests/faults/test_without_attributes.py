@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from backends.posix.attributes import Records
+from backends.posix.layout import Layout
+from backends.posix.locks import Locks
+from backends.posix.sweeping import Sweeper
 from tests.support.fast_client import Client, path_of
 from tests.support.gateway import Gateway, wait_until
 
@@ -66,6 +70,33 @@ def test_objects_keep_what_is_known_of_them(gateway: Gateway) -> None:
         for key in ("copy", "moved"):
             assert client.delete("bucket", key).status == 204
     assert records(gateway) == []
+
+
+def test_a_sweep_keeps_the_record_of_an_object_that_moves_meanwhile(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It walks through all objects; one that moves from where it has not been to where it was is never met."""
+    with Client(gateway) as client:
+        client.create_bucket("bucket")
+        for key in ("z/moves", "up"):
+            assert client.put("bucket", key, b"data", {"x-amz-meta-kept": "yes"}).status == 200
+        time.sleep(0.05)
+        layout = Layout(str(gateway.directory))
+        sweeper = Sweeper(layout, Locks(layout.locks), Records(layout))
+
+        def meet_nothing(root: str, old: dict[str, str]) -> None:
+            assert len(old) == 2
+            moved = client.request(
+                "PUT", path_of("bucket", "a/moved"), {"renameObject": ""}, {"x-amz-rename-source": "/bucket/z/moves"}
+            )
+            assert moved.status == 200
+            # This one moves to its other name on disk, because a directory gets the one that it had.
+            assert client.put("bucket", "up/down", b"").status == 200
+
+        monkeypatch.setattr(sweeper, "_leave_out_the_used", meet_nothing)
+        assert sweeper.sweep(0.02) == 0
+        for key in ("a/moved", "up"):
+            assert client.get("bucket", key).headers["x-amz-meta-kept"] == "yes"
 
 
 def test_killed_workers_leave_whole_objects_and_no_records(gateway: Gateway) -> None:
