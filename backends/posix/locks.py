@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from backends.api import StorageUnavailable
+from backends.posix.system import close
 
 FIRST_DELAY: Final = 0.000_1
 LONGEST_DELAY: Final = 0.002
@@ -55,7 +56,7 @@ class Locks:
             yield
         finally:
             for descriptor in descriptors:
-                os.close(descriptor)
+                close(descriptor)
 
     def _taken(self, number: int) -> int:
         try:
@@ -66,7 +67,7 @@ class Locks:
         try:
             self._wait(descriptor, number)
         except BaseException:
-            os.close(descriptor)
+            close(descriptor)
             raise
         return descriptor
 

@@ -13,7 +13,7 @@ from backends.posix.attributes import RecordMoved, Records
 from backends.posix.failures import MISSING
 from backends.posix.layout import Place
 from backends.posix.locks import Locks, ReadOnly
-from backends.posix.system import Opener
+from backends.posix.system import Opener, close
 
 INLINE: Final = 256 * 1024
 """Bytes that are read where they are asked for when the page cache has them; a thread costs more than this copy."""
@@ -62,7 +62,7 @@ class PosixObject(OpenObject):
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        close(self._descriptor)
 
 
 class Finder:
@@ -100,9 +100,9 @@ class Finder:
             try:
                 return PosixObject(descriptor, self._records.read(descriptor, status), status, path)
             except RecordMoved:
-                os.close(descriptor)
+                close(descriptor)
             except BaseException:
-                os.close(descriptor)
+                close(descriptor)
                 raise
         raise StorageUnavailable("an object's record is missing")
 
@@ -117,5 +117,5 @@ def _opened(opener: Opener, path: str) -> tuple[int, os.stat_result, str] | None
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode):
         return descriptor, status, path
-    os.close(descriptor)
+    close(descriptor)
     return None

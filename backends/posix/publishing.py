@@ -47,7 +47,7 @@ from backends.posix.layout import Layout, Place
 from backends.posix.locks import Locks
 from backends.posix.opened import Finder, PosixObject
 from backends.posix.staging import Staged, is_directory
-from backends.posix.system import DIRECTORY_FLAGS, Opener, exchange
+from backends.posix.system import DIRECTORY_FLAGS, Opener, close, exchange
 
 _ATTEMPTS: Final = 1000
 """How often a change starts over when others remove or make directories under its hands."""
@@ -170,7 +170,7 @@ class Publisher:
                     raise _Missing from None
             self._replace(staged, name, parent)
         finally:
-            os.close(parent)
+            close(parent)
 
     def _replace(self, staged: Staged, name: str, parent: int) -> None:
         try:
@@ -404,7 +404,7 @@ class Publisher:
             else:
                 self._records.forget(old)
         finally:
-            os.close(parent)
+            close(parent)
 
 
 def _remove(path: str) -> bool:

@@ -16,7 +16,7 @@ from backends.offload import offload
 from backends.posix.attributes import Records
 from backends.posix.failures import translated
 from backends.posix.layout import Layout
-from backends.posix.system import clone
+from backends.posix.system import clone, close
 
 INLINE: Final = 128 * 1024
 """Bytes that are written where they come; the copy of more takes longer than a thread's start (30 to 50 us)."""
@@ -42,7 +42,7 @@ def supports_nameless(layout: Layout) -> bool:
     except OSError:
         return False
     finally:
-        os.close(descriptor)
+        close(descriptor)
     os.unlink(name)
     return True
 
@@ -151,11 +151,11 @@ class Staged:
 
     def leave(self) -> None:
         """Let go of a file that somebody else removes if it was not published."""
-        os.close(self._descriptor)
+        close(self._descriptor)
 
     def close(self) -> None:
         """Let go; what was not published vanishes."""
-        os.close(self._descriptor)
+        close(self._descriptor)
         if self._forget is not None:
             self._forget()
         if self._path is not None:

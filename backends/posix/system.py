@@ -7,7 +7,12 @@ import errno
 import fcntl
 import os
 import stat
+from posix import close
 from typing import Final
+
+# The system's own close: gevent's, which workers find as os.close, asks two things of each descriptor first (5 us), for
+# the sake of those that its hub watches. The files here are never watched.
+__all__ = ["DIRECTORY_FLAGS", "READ_FLAGS", "Opener", "clone", "close", "exchange", "get_attribute"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
