@@ -2,7 +2,8 @@
 
     locate -> resolve -> authenticate -> authorize -> gate -> decode body -> operation -> encode -> account
 
-Everything before "decode body" happens before the client is told to send its body.
+Everything before "decode body" happens before the client is told to send its body. What cannot be resolved is told
+to a caller who signed his request only after his signature was verified.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import redis
 
 from backends.api import BackendError
 from workers import health
-from workers.addressing import Addressing
+from workers.addressing import Address, Addressing
 from workers.backend_errors import refusal_of
 from workers.body import open_body, open_document
 from workers.iam.authorization import authorize
@@ -75,7 +76,13 @@ class Pipeline:
         return response
 
     def _answer(self, request: Request, raw_uri: str) -> Response:
-        operation = self._resolve(request, raw_uri)
+        address = self._locate(request, raw_uri)
+        try:
+            operation = self._resolve(request, address)
+        except S3Error:
+            # Like AWS: who asks comes before what cannot be asked. Without credentials this costs nothing.
+            self._authenticate(request)
+            raise
         request.operation = operation
         if not operation.anonymous:
             self._authenticate(request)
@@ -84,15 +91,19 @@ class Pipeline:
         self._decode(request, operation)
         return operation.handler(request)
 
-    def _resolve(self, request: Request, raw_uri: str) -> Operation:
+    def _locate(self, request: Request, raw_uri: str) -> Address:
+        """Take the request's target apart."""
         raw_path, raw_query = split_target(raw_uri)
         request.raw_path = raw_path
         if raw_query:
             request.query = parse_query(raw_query)
         address = self._addressing.locate(raw_path, request.environ.get("HTTP_HOST", ""))
         request.bucket, request.key = address.bucket, address.key
-        query = request.query if raw_query else None
-        operation = self._table.resolve(request.method, address.level, query, request.header)
+        return address
+
+    def _resolve(self, request: Request, address: Address) -> Operation:
+        """The operation that is asked for, of a bucket and a key that there can be."""
+        operation = self._table.resolve(request.method, address.level, request.query or None, request.header)
         if address.level is not Level.SERVICE:
             check_bucket_name(address.bucket)
             if address.level is Level.OBJECT:
@@ -152,7 +163,9 @@ class Pipeline:
         else:
             body = open_document(request, rule.limit)
             if rule.digest_required and not body.digests.announced:
-                raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5")
+                raise S3Error(
+                    "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+                )
             data = body.read_all(rule.limit)
         if not data and rule.required:
             raise S3Error("MissingRequestBodyError")

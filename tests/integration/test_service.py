@@ -177,6 +177,16 @@ def test_method_that_is_not_allowed(wire: Wire, method: str, target: str) -> Non
     assert answer.code == ("" if method == "HEAD" else "MethodNotAllowed")
 
 
+def test_a_signature_is_verified_before_a_method_is_refused(wire: Wire) -> None:
+    wrong = {"authorization": wire.presign("HEAD", "/")}
+    assert wire.call("HEAD", "/", wrong, sign=False).status == 400
+    assert wire.call("POST", "/b/k", body=b"", access_key="unknown").outcome == (403, "InvalidAccessKeyId")
+    assert wire.call("GET", "/b/k?torrent", access_key="unknown").outcome == (403, "InvalidAccessKeyId")
+    assert wire.call("GET", "/b/k?torrent").outcome == (501, "NotImplemented")
+    # Who does not sign is told what cannot be, at once.
+    assert wire.call("POST", "/b/k", body=b"", sign=False).outcome == (405, "MethodNotAllowed")
+
+
 @pytest.mark.parametrize(
     "target", ["/", "/some-bucket", "/some-bucket/key"]
 )  # Preflight, PreflightBucket, PreflightObject
