@@ -65,31 +65,51 @@ class RequestBody:
         return read_all(self._reader, limit)
 
 
-def open_body(request: Request, limit: int, *, checksum: str | None = None, required: str | None = None) -> RequestBody:
+def is_streamed(request: Request) -> bool:
+    """Whether the body is in the `aws-chunked` coding. AWS does not decode that of a presigned request."""
+    authenticated = request.authenticated
+    if authenticated is None:
+        return is_chunked(request.header("x-amz-content-sha256") or "")
+    return authenticated.kind == "header" and is_chunked(authenticated.payload_hash)
+
+
+def open_body(
+    request: Request, limit: int, *, checksum: str | None = None, required: str | None = None, document: bool = False
+) -> RequestBody:
     """Decide how a request's body is read; nothing is read yet.
 
     Args:
         limit: the most bytes that are taken.
         checksum: the algorithm to compute when the client announces none.
         required: the only algorithm that the client may announce; None for any.
+        document: whether the body is an XML document.
 
     Raises `S3Error` MissingContentLength, EntityTooLarge, InvalidRequest, InvalidDigest …, all before the client is
     asked to send the body.
     """
     header = request.header
-    payload_hash = request.authenticated.payload_hash if request.authenticated else header("x-amz-content-sha256")
+    authenticated = request.authenticated
+    payload_hash = authenticated.payload_hash if authenticated else header("x-amz-content-sha256") or None
     wire_length = _length(header("content-length"))
-    chunked = payload_hash is not None and is_chunked(payload_hash)
+    chunked = is_streamed(request)
     if chunked:
         length: int | None = parse_decoded_length(header("x-amz-decoded-content-length"))
     else:
         length = wire_length
+        if payload_hash is not None and is_chunked(payload_hash):
+            _check_undecoded(parse_decoded_length(header("x-amz-decoded-content-length")), wire_length)
     if wire_length is None and header("transfer-encoding") is None:
         raise S3Error("MissingContentLength")
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
     digests = ExpectedDigests.from_request(
-        header, request.header_names, payload_hash=payload_hash, default=checksum, required=required
+        header,
+        request.header_names,
+        payload_hash=payload_hash,
+        chunked=chunked,
+        default=checksum,
+        required=required,
+        document=document,
     )
     reader: Reader = WireReader(request.environ["wsgi.input"])
     if wire_length is not None:
@@ -100,7 +120,7 @@ def open_body(request: Request, limit: int, *, checksum: str | None = None, requ
             payload_hash or "",
             decoded_length=header("x-amz-decoded-content-length"),
             trailer=header("x-amz-trailer"),
-            authenticated=request.authenticated,
+            authenticated=authenticated,
             offload=offload,
         )
         checked = DigestReader(decoder, digests, trailers=lambda: decoder.trailers, offload=offload)
@@ -117,10 +137,16 @@ def open_document(request: Request, limit: int) -> RequestBody:
     Raises `S3Error` MaxMessageLengthExceeded for one that announces more than `limit` bytes.
     """
     # Whoever calls `read_all` has the limit kept for a document that does not announce its length.
-    body = open_body(request, MAX_PUT_SIZE, checksum=None)
+    body = open_body(request, MAX_PUT_SIZE, checksum=None, document=True)
     if body.length is not None and body.length > limit:
         raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=str(limit))
     return body
+
+
+def _check_undecoded(announced: int, wire_length: int | None) -> None:
+    """Refuse a body that announces a coding which is not decoded, and another length than it has."""
+    if wire_length is not None and wire_length != announced:
+        raise S3Error("IncompleteBody", NumberBytesExpected=str(announced), NumberBytesProvided=str(wire_length))
 
 
 def _length(value: str | None) -> int | None:

@@ -183,6 +183,45 @@ def test_wrong_payload_hash(wire: Wire, box: str) -> None:
     assert absent(wire, f"{box}/k")
 
 
+def presigned(wire: Wire, method: str, path: str, payload: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+    """A presigned request with an x-amz-content-sha256 of any value."""
+    given = {"host": wire.host, "x-amz-content-sha256": payload, **headers}
+    target = wire.presign(method, path, headers=given, signed=";".join(sorted(given)), payload=payload)
+    return wire.call(method, target, given, body, sign=False)
+
+
+@pytest.mark.parametrize("payload", ["invalid", "unsigned-payload", hashlib.sha256(b"other").hexdigest().upper()])
+def test_presigned_payload_hash_that_is_no_digest_is_told_as_it_was_sent(wire: Wire, box: str, payload: str) -> None:
+    answer = presigned(wire, "PUT", f"{box}/k", payload, {}, DATA)
+    assert answer.outcome == (400, "XAmzContentSHA256Mismatch")
+    assert answer.text("ClientComputedContentSHA256") == payload
+    assert absent(wire, f"{box}/k")
+    assert presigned(wire, "PUT", f"{box}/k", payload, {"content-md5": "x"}, DATA).outcome == (400, "InvalidDigest")
+    assert presigned(wire, "GET", box, payload, {}).status == 200
+
+
+def test_presigned_streaming_payload_is_not_decoded(wire: Wire, box: str) -> None:
+    body = signing.encode_unsigned([DATA], {})
+    answer = presigned(
+        wire, "PUT", f"{box}/k", UNSIGNED_TRAILER, {"x-amz-decoded-content-length": str(len(body))}, body
+    )
+    assert answer.outcome == (400, "XAmzContentSHA256Mismatch")
+    assert answer.text("S3ComputedContentSHA256") == hashlib.sha256(body).hexdigest()
+    answer = presigned(
+        wire, "PUT", f"{box}/k", UNSIGNED_TRAILER, {"x-amz-decoded-content-length": str(len(DATA))}, body
+    )
+    assert answer.outcome == (400, "IncompleteBody")
+    assert answer.text("NumberBytesExpected") == str(len(DATA))
+    assert answer.text("NumberBytesProvided") == str(len(body))
+    assert presigned(wire, "PUT", f"{box}/k", UNSIGNED_TRAILER, {}, body).outcome == (411, "MissingContentLength")
+    assert absent(wire, f"{box}/k")
+
+
+def test_content_encoding_of_a_body_that_was_not_streamed_is_kept(wire: Wire, box: str) -> None:
+    assert wire.call("PUT", f"{box}/k", {"content-encoding": "aws-chunked"}, DATA).status == 200
+    assert wire.call("GET", f"{box}/k").headers["content-encoding"] == "aws-chunked"
+
+
 def test_unsigned_payload(wire: Wire, box: str) -> None:
     assert wire.call("PUT", f"{box}/k", body=DATA, payload=UNSIGNED).headers["etag"] == ETAG
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backends.api import NULL_VERSION, ObjectRecord
+from workers.body import is_streamed
 from workers.operations.refusals import check_object_write
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.headers import (
@@ -65,7 +66,7 @@ def draft_record(request: Request) -> ObjectRecord:
     return ObjectRecord(
         size=0,
         etag="",
-        headers=content_headers(request.header),
+        headers=content_headers(request.header, streamed=is_streamed(request)),
         metadata=user_metadata(request.metadata_headers()),
         tags=parse_tagging_header(tagging) if tagging else {},
         storage_class=storage_class(request.header("x-amz-storage-class")),

@@ -123,12 +123,13 @@ _BY_HEADER: Final[Mapping[str, Algorithm]] = MappingProxyType({row.header: row f
 
 
 def decode_digest(text: str, size: int) -> bytes | None:
-    """Return the bytes of a base64 digest, or None when the text is not the base64 of `size` bytes."""
+    """Return the bytes of a base64 digest, or None when the text is not the one base64 form of `size` bytes."""
     try:
         value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return value if len(value) == size else None
+    # AWS refuses bits behind the last byte (RFC 4648 section 3.5).
+    return value if len(value) == size and encode_digest(value) == text else None
 
 
 def encode_digest(digest: bytes) -> str:
@@ -215,18 +216,20 @@ def announced_checksum(
     return algorithm, value
 
 
-def announced_trailer(header: HeaderGetter) -> Algorithm | None:
-    """Return the algorithm whose checksum `x-amz-trailer` announces, or None. Raises S3Error InvalidRequest."""
-    value = header("x-amz-trailer")
-    if value is None:
+def parse_trailer(value: str | None) -> Algorithm | None:
+    """Return the algorithm whose checksum an `x-amz-trailer` announces, or None. Raises S3Error InvalidRequest.
+
+    Like AWS this takes commas at the end of the list, and nothing else that is empty.
+    """
+    if not value:
         return None
-    names = [name.strip(" \t").lower() for name in value.split(",")]
-    if len(names) > 1:
-        raise _several()
-    algorithm = _BY_HEADER.get(names[0])
-    if algorithm is None:
+    names = value.strip(" \t").rstrip(",").split(",")
+    algorithms = [_BY_HEADER.get(name.strip(" \t").lower()) for name in names]
+    if None in algorithms:
         raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
-    return algorithm
+    if len(algorithms) > 1:
+        raise _several()
+    return algorithms[0]
 
 
 class ExpectedDigests:
@@ -236,7 +239,17 @@ class ExpectedDigests:
     sent is compared, and each algorithm runs only once. `algorithm` is the one whose value is stored with the object.
     """
 
-    __slots__ = ("_digests", "_expected", "_hashers", "_md5", "_sha256", "_trailer", "algorithm", "verified")
+    __slots__ = (
+        "_digests",
+        "_document",
+        "_expected",
+        "_hashers",
+        "_md5",
+        "_sha256",
+        "_trailer",
+        "algorithm",
+        "verified",
+    )
 
     def __init__(
         self,
@@ -246,9 +259,11 @@ class ExpectedDigests:
         trailer: bool = False,
         md5: bytes | None = None,
         sha256: str | None = None,
+        document: bool = False,
     ) -> None:
         """`expected` is the announced base64 value of `algorithm`, which `trailer` says will come behind the body;
-        `md5` is that of Content-MD5, `sha256` the hexadecimal one of the signature.
+        `md5` is that of Content-MD5, `sha256` the hexadecimal one of the signature as it was sent. `document`: the
+        body is an XML document, of which errors tell other things.
         """
         self.algorithm = algorithm
         self.verified = False
@@ -256,6 +271,7 @@ class ExpectedDigests:
         self._trailer = trailer
         self._md5 = md5
         self._sha256 = sha256
+        self._document = document
         self._digests: dict[str, bytes] = {}
         # MD5 is always computed: it is the ETag.
         self._hashers: dict[str, Hasher] = {"MD5": hashlib.md5(usedforsecurity=False)}
@@ -271,8 +287,10 @@ class ExpectedDigests:
         header_names: Iterable[str],
         *,
         payload_hash: str | None,
+        chunked: bool = False,
         default: str | None = DEFAULT_ALGORITHM,
         required: str | None = None,
+        document: bool = False,
     ) -> "ExpectedDigests":
         """Read a request's headers.
 
@@ -280,19 +298,22 @@ class ExpectedDigests:
             header: value of a header by its lower-case name.
             header_names: the lower-case names of all headers.
             payload_hash: the `x-amz-content-sha256` that the signature covers; None for a request without one.
+            chunked: whether the body is decoded from the coding that `payload_hash` names. Otherwise any value but
+                UNSIGNED-PAYLOAD has to be the body's SHA-256.
             default: the algorithm to compute when the client announces none.
             required: the algorithm of the multipart upload that this body is a part of; another one is refused, and
                 it takes the place of `default`.
+            document: whether the body is an XML document.
 
-        Raises S3Error InvalidRequest, InvalidDigest or InvalidArgument, all before the body is read.
+        Raises S3Error InvalidRequest, InvalidDigest or MalformedTrailerError, all before the body is read.
         """
         announced = announced_checksum(header, header_names)
-        trailer = announced_trailer(header)
+        trailer = parse_trailer(header("x-amz-trailer"))
         if announced is not None and trailer is not None:
-            raise _several()
+            raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
         algorithm, value = announced if announced is not None else (trailer, None)
         _check_sdk_algorithm(header("x-amz-sdk-checksum-algorithm"), algorithm)
-        if trailer is not None and not (payload_hash or "").endswith("-TRAILER"):
+        if trailer is not None and not (chunked and (payload_hash or "").endswith("-TRAILER")):
             raise S3Error("MalformedTrailerError")
         if required is not None and algorithm is not None and algorithm.name != required:
             raise S3Error(
@@ -308,7 +329,8 @@ class ExpectedDigests:
             expected=value,
             trailer=trailer is not None,
             md5=_content_md5(header("content-md5")),
-            sha256=_payload_sha256(payload_hash),
+            sha256=None if chunked or payload_hash == "UNSIGNED-PAYLOAD" else payload_hash,
+            document=document,
         )
 
     def update(self, data: Block) -> None:
@@ -325,16 +347,17 @@ class ExpectedDigests:
         self._digests = {name: hasher.digest() for name, hasher in self._hashers.items()}
         if self._sha256 is not None:
             computed = self._digests["SHA256"].hex()
-            if computed != self._sha256:
+            if computed != self._sha256.lower():
                 raise S3Error(
                     "XAmzContentSHA256Mismatch",
                     ClientComputedContentSHA256=self._sha256,
                     S3ComputedContentSHA256=computed,
                 )
         if self._md5 is not None and self._md5 != self._digests["MD5"]:
+            # AWS shows this one in hexadecimal for object data and in base64 for documents, the other in base64.
             raise S3Error(
                 "BadDigest",
-                ExpectedDigest=self._md5.hex(),  # AWS shows this one in hexadecimal, the other in base64.
+                ExpectedDigest=encode_digest(self._md5) if self._document else self._md5.hex(),
                 CalculatedDigest=encode_digest(self._digests["MD5"]),
             )
         self._verify_checksum(trailers)
@@ -405,18 +428,3 @@ def _content_md5(value: str | None) -> bytes | None:
     if digest is None:
         raise S3Error("InvalidDigest").add("Content-MD5", value)
     return digest
-
-
-def _payload_sha256(value: str | None) -> str | None:
-    """Return the SHA-256 of an `x-amz-content-sha256`, or None for the values that announce none."""
-    if value is None or value == "UNSIGNED-PAYLOAD" or value.startswith("STREAMING-"):
-        return None
-    if len(value) != 64 or value.strip("0123456789abcdefABCDEF"):
-        raise S3Error(
-            "InvalidArgument",
-            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, "
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, STREAMING-UNSIGNED-PAYLOAD-TRAILER or a valid sha256 value.",
-            ArgumentName="x-amz-content-sha256",
-            ArgumentValue=value,
-        )
-    return value.lower()

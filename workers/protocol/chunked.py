@@ -18,10 +18,11 @@ whole body, its framing and its trailer were. So nothing may be published before
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Final
 
 from workers.protocol.bodies import OFFLOAD_FROM, Offload, Reader, call_directly
+from workers.protocol.checksums import parse_trailer
 from workers.protocol.errors import S3Error
 from workers.protocol.sigv4 import (
     EMPTY_SHA256,
@@ -36,7 +37,6 @@ from workers.protocol.sigv4 import (
 __all__ = [
     "ChunkedReader",
     "SignedChunkedReader",
-    "announced_trailers",
     "is_chunked",
     "open_chunked",
     "parse_decoded_length",
@@ -50,12 +50,9 @@ _BLOCK: Final = 256 * 1024
 _LONGEST_LINE: Final = 128
 _LONGEST_TRAILER: Final = 16 * 1024
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
-_LOWER_HEX_DIGITS: Final = b"0123456789abcdef"
-_EXTENSION: Final = b"chunk-signature="
+_BLANKS: Final = b" \t"
+_EXTENSION: Final = b"chunk-signature"
 _TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
-_CHECKSUM_PREFIX: Final = "x-amz-checksum-"
-# Headers of that prefix that describe a checksum instead of being one.
-_NOT_CHECKSUMS: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 _CODINGS: Final = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER})
 
 
@@ -67,34 +64,14 @@ def is_chunked(payload_hash: str) -> bool:
 def parse_decoded_length(header: str | None) -> int:
     """The value of ``x-amz-decoded-content-length``, in bytes.
 
-    Raises ``MissingContentLength``, ``InvalidArgument``, ``EntityTooLarge``.
+    Raises ``MissingContentLength``, for what is no number too, and ``EntityTooLarge``.
     """
-    if not header:
+    if not header or not (header.isascii() and header.isdigit()) or len(header) > 19:
         raise S3Error("MissingContentLength")
-    if not (header.isascii() and header.isdigit()) or len(header) > 19:
-        raise S3Error(
-            "InvalidArgument",
-            "x-amz-decoded-content-length must be a number of bytes",
-            ArgumentName="x-amz-decoded-content-length",
-            ArgumentValue=header,
-        )
     length = int(header)
     if length > MAX_DECODED_LENGTH:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(MAX_DECODED_LENGTH))
     return length
-
-
-def announced_trailers(header: str | None) -> tuple[str, ...]:
-    """The lower-case names in ``x-amz-trailer``. Only checksums may come as trailers: ``InvalidRequest``."""
-    if not header:
-        return ()
-    names = tuple(name.strip().lower() for name in header.split(","))
-    for name in names:
-        if not name.startswith(_CHECKSUM_PREFIX) or name == _CHECKSUM_PREFIX or name in _NOT_CHECKSUMS:
-            raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
-    if len(set(names)) != len(names):
-        raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
-    return names
 
 
 def open_chunked(
@@ -116,16 +93,17 @@ def open_chunked(
     :func:`parse_decoded_length` raises.
     """
     length = parse_decoded_length(decoded_length)
-    names = announced_trailers(trailer)
+    algorithm = parse_trailer(trailer)
+    name = None if algorithm is None else algorithm.header
     if payload_hash == STREAMING_UNSIGNED_TRAILER:
-        return ChunkedReader(source, length, trailers=names)
+        return ChunkedReader(source, length, trailer=name)
     if payload_hash not in (STREAMING_SIGNED, STREAMING_SIGNED_TRAILER) or authenticated is None:
         raise S3Error("InvalidRequest", "The value of x-amz-content-sha256 header is invalid.")
     has_trailer = payload_hash == STREAMING_SIGNED_TRAILER
-    if names and not has_trailer:
+    if name is not None and not has_trailer:
         raise S3Error("MalformedTrailerError")
     return SignedChunkedReader(
-        source, length, seed=authenticated, trailers=names, has_trailer=has_trailer, offload=offload
+        source, length, seed=authenticated, trailer=name, has_trailer=has_trailer, offload=offload
     )
 
 
@@ -134,18 +112,21 @@ def _incomplete() -> S3Error:
 
 
 class ChunkedReader:
-    """An ``aws-chunked`` body without signatures, with trailers (``STREAMING-UNSIGNED-PAYLOAD-TRAILER``).
+    """An ``aws-chunked`` body without signatures, with a trailer (``STREAMING-UNSIGNED-PAYLOAD-TRAILER``).
 
-    ``trailers`` holds the announced trailers, by lower-case name, once ``read`` has returned ``b""``.
+    ``trailer`` is the lower-case name of the one that is announced; ``trailers`` holds it with its value once
+    ``read`` has returned ``b""``.
 
-    ``read`` raises ``IncompleteBody`` for a body that ends early, is longer or shorter than announced, or is not
-    framed as it should be, and ``MalformedTrailerError``. After an error it raises the same error for ever.
+    ``read`` raises ``IncompleteBody`` for a body that ends early, is longer or shorter than announced (with both
+    numbers of bytes), or is not framed as it should be, and ``MalformedTrailerError``. After an error it raises the
+    same error for ever.
     """
 
-    def __init__(self, source: Reader, decoded_length: int, *, trailers: Collection[str] = ()) -> None:
+    def __init__(self, source: Reader, decoded_length: int, *, trailer: str | None = None) -> None:
         self.trailers: dict[str, str] = {}
         self._source = source
-        self._announced = frozenset(trailers)
+        self._announced = trailer
+        self._decoded_length = decoded_length
         self._missing = decoded_length  # bytes of data that chunks have still to bring
         self._left = 0  # bytes of data left in the current chunk
         self._between = False  # the current chunk's data is read, its CRLF is not
@@ -240,21 +221,25 @@ class ChunkedReader:
                 raise _incomplete()
             self._between = False
             self._finish_chunk()
-        digits, separator, extension = self._line().partition(b";")
-        if not digits or digits.strip(_HEX_DIGITS):
-            raise _incomplete()
-        size = int(digits, 16)
+        size = self._begin_chunk(self._line())
         if size > self._missing:
-            raise _incomplete()
-        self._begin_chunk(size, extension if separator else None)
+            raise self._wrong_length(size)
         self._missing -= size
         self._left = size
         if not size:
-            if self._missing:
-                raise _incomplete()
             self._finish_chunk()
             self._finish_body(self._rest())
+            if self._missing:
+                raise self._wrong_length(0)
             self._finished = True
+
+    def _wrong_length(self, more: int) -> S3Error:
+        """The refusal of a body whose chunks bring more than was announced, ``more`` bytes included, or less."""
+        return S3Error(
+            "IncompleteBody",
+            NumberBytesExpected=str(self._decoded_length),
+            NumberBytesProvided=str(self._decoded_length - self._missing + more),
+        )
 
     def _rest(self) -> bytes:
         """Everything up to the source's end: the trailer, which is bounded."""
@@ -268,11 +253,12 @@ class ChunkedReader:
                 return b"".join(parts)
             parts.append(part)
             length += len(part)
-        raise S3Error("MalformedTrailerError")
+        # Behind an empty chunk in the middle of the data that much is rather data.
+        raise self._wrong_length(0) if self._missing else S3Error("MalformedTrailerError")
 
-    def _begin_chunk(self, size: int, extension: bytes | None) -> None:
-        if extension is not None:
-            raise _incomplete()
+    def _begin_chunk(self, line: bytes) -> int:
+        """The size of the chunk that a line begins."""
+        return _chunk_size(line)
 
     def _hash(self, piece: bytes) -> None:
         """Take note of data that is about to be returned."""
@@ -281,12 +267,27 @@ class ChunkedReader:
         """Verify the chunk whose data is complete."""
 
     def _finish_body(self, rest: bytes) -> None:
-        self.trailers = self._complete(_parse_trailers(rest))
+        """Take what follows the last chunk's line: trailers up to an empty line. What is behind it means nothing.
+
+        Without trailers even the empty line may be missing.
+        """
+        lines: list[bytes] = []
+        while rest:
+            line, end, rest = rest.partition(b"\r\n")
+            if not end:
+                raise _incomplete()
+            if not line:
+                break
+            lines.append(line)
+        else:
+            if self._announced is not None and not lines:
+                raise _incomplete()
+        self.trailers = self._complete(_parse_trailers(lines))
 
     def _complete(self, found: list[tuple[str, str]]) -> dict[str, str]:
-        """The trailers by name, when they are those announced."""
+        """The trailer, when it is the one announced. Sent twice, the last one counts, as with AWS."""
         trailers = dict(found)
-        if len(trailers) != len(found) or trailers.keys() != self._announced:
+        if list(trailers) != ([] if self._announced is None else [self._announced]):
             raise S3Error("MalformedTrailerError")
         return trailers
 
@@ -305,12 +306,12 @@ class SignedChunkedReader(ChunkedReader):
         decoded_length: int,
         *,
         seed: Authenticated,
-        trailers: Collection[str] = (),
+        trailer: str | None = None,
         has_trailer: bool = False,
         minimum_chunk: int = MINIMUM_CHUNK,
         offload: Offload = call_directly,
     ) -> None:
-        super().__init__(source, decoded_length, trailers=trailers)
+        super().__init__(source, decoded_length, trailer=trailer)
         self._seed = seed
         self._has_trailer = has_trailer
         self._minimum_chunk = minimum_chunk
@@ -321,18 +322,16 @@ class SignedChunkedReader(ChunkedReader):
         self._size = minimum_chunk
         self._number = 0
 
-    def _begin_chunk(self, size: int, extension: bytes | None) -> None:
+    def _begin_chunk(self, line: bytes) -> int:
+        digits, _, extension = line.partition(b";")
+        size = _chunk_size(digits.strip(_BLANKS))
         self._number += 1
         if size and self._size < self._minimum_chunk:
             raise S3Error("InvalidChunkSizeError", Chunk=str(self._number), BadChunkSize=str(self._size))
-        if extension is None or not extension.startswith(_EXTENSION):
-            raise _incomplete()
-        signature = extension[len(_EXTENSION) :]
-        if len(signature) != 64 or signature.strip(_LOWER_HEX_DIGITS):
-            raise _incomplete()
-        self._stated = signature.decode("ascii")
+        self._stated = _stated_signature(extension)
         self._size = size
         self._digest = hashlib.sha256()
+        return size
 
     def _hash(self, piece: bytes) -> None:
         if len(piece) >= OFFLOAD_FROM:
@@ -351,17 +350,23 @@ class SignedChunkedReader(ChunkedReader):
 
     def _check(self, text: str, signature: str) -> None:
         if not verify(self._seed.signing_key, text, signature):
-            raise signature_mismatch(self._seed.access_key, text, signature)
+            raise signature_mismatch(self._seed.access_key, text, signature, self._seed.canonical)
 
     def _finish_body(self, rest: bytes) -> None:
+        """Verify the trailer, all of which the signature covers: its lines may end as the client likes.
+
+        Some clients end them in LF, some put an empty line between the trailer and its signature.
+        """
         if not self._has_trailer:
             if rest != b"\r\n":
                 raise _incomplete()
             return
-        found = _parse_trailers(rest)
+        if not rest.endswith(b"\n"):
+            raise _incomplete()
+        found = _parse_trailers(line.removesuffix(b"\r") for line in rest.split(b"\n"))
         name, signature = found.pop() if found else ("", "")
-        if name != _TRAILER_SIGNATURE:
-            raise S3Error("MalformedTrailerError")
+        if name != _TRAILER_SIGNATURE or not found:
+            raise _incomplete()
         seed = self._seed
         lines = "".join([f"{name}:{value}\n" for name, value in found])
         digest = hashlib.sha256(lines.encode("ascii")).hexdigest()
@@ -372,24 +377,37 @@ class SignedChunkedReader(ChunkedReader):
         self.trailers = self._complete(found)
 
 
-def _parse_trailers(rest: bytes) -> list[tuple[str, str]]:
-    """The trailer's names (lower case) and values in their order.
-
-    Lines end in CRLF or LF and may have empty lines between and behind them: some clients put one between the
-    trailers and their signature. Anything else is not a trailer: ``MalformedTrailerError``.
-    """
-    if not rest:
+def _chunk_size(digits: bytes) -> int:
+    if not digits or digits.strip(_HEX_DIGITS):
         raise _incomplete()
-    if not rest.endswith(b"\n") or not rest.isascii():
-        raise S3Error("MalformedTrailerError")
+    return int(digits, 16)
+
+
+def _stated_signature(extension: bytes) -> str:
+    """The signature in a chunk's line. What stands in its place, another parameter too, is one that never matches."""
+    name, separator, value = extension.partition(b"=")
+    signature = value.strip(_BLANKS)
+    if not separator or not signature:
+        raise _incomplete()
+    if name.strip(_BLANKS) != _EXTENSION:
+        return extension.decode("latin-1")
+    if b";" in signature:
+        raise _incomplete()
+    return signature.decode("latin-1")
+
+
+def _parse_trailers(lines: Iterable[bytes]) -> list[tuple[str, str]]:
+    """The trailers' names (lower case) and values in their order, without the empty lines.
+
+    What is no trailer is a ``MalformedTrailerError``.
+    """
     found = []
-    for line in rest.decode("ascii").split("\n"):
-        text = line.removesuffix("\r")
-        if not text:
+    for line in lines:
+        if not line:
             continue
-        name, separator, value = text.partition(":")
+        name, separator, value = line.decode("latin-1").partition(":")
         value = value.strip(" \t")
-        if not separator or not name or not name.isprintable() or " " in name or not value.isprintable():
+        if not (line.isascii() and separator and name and name.isprintable() and value.isprintable()) or " " in name:
             raise S3Error("MalformedTrailerError")
         found.append((name.lower(), value))
     return found

@@ -81,11 +81,11 @@ _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1"
 _ENCODED_WORD_ROOM: Final = 75 - len("=?UTF-8?B??=")
 
 
-def content_headers(header: HeaderGetter) -> dict[str, str]:
+def content_headers(header: HeaderGetter, *, streamed: bool) -> dict[str, str]:
     """Return the headers to store with an object, by lower-case name; Content-Type is always among them.
 
-    `aws-chunked` describes the transfer and is taken out of Content-Encoding. Raises S3Error
-    InvalidRedirectLocation.
+    `streamed`: the body was sent as `aws-chunked`, which describes the transfer then and is taken out of
+    Content-Encoding. Raises S3Error InvalidRedirectLocation.
     """
     found: dict[str, str] = {}
     for name in CONTENT_HEADERS:
@@ -93,9 +93,9 @@ def content_headers(header: HeaderGetter) -> dict[str, str]:
         if value:
             found[name] = value
     encoding = found.get("content-encoding")
-    if encoding is not None and "aws-chunked" in encoding.lower():
-        tokens = [token.strip(" \t") for token in encoding.split(",")]
-        rest = ",".join(token for token in tokens if token and token.lower() != "aws-chunked")
+    if streamed and encoding is not None and "aws-chunked" in encoding.lower():
+        kept = [token for token in encoding.split(",") if token.strip(" \t").lower() not in ("", "aws-chunked")]
+        rest = ",".join(kept).strip(" \t")  # the others keep the spaces between them
         if rest:
             found["content-encoding"] = rest
         else:

@@ -95,8 +95,9 @@ class Authenticated(NamedTuple):
     """Who signed a request, and what the verification of a chunked body goes on from.
 
     ``payload_hash`` is what stands for the body: 64 hexadecimal digits that the body must have as its SHA-256,
-    ``UNSIGNED-PAYLOAD`` or a ``STREAMING-*`` name. ``session_token`` is as the client sent it, signed but not
-    verified. ``signature`` is the seed of the chunk signatures.
+    ``UNSIGNED-PAYLOAD`` or a ``STREAMING-*`` name; a presigned request may have anything there, which for AWS is a
+    digest that no body has, a ``STREAMING-*`` name included. ``session_token`` is as the client sent it, signed but
+    not verified. ``signature`` is the seed of the chunk signatures, ``canonical`` the request that it covers.
     """
 
     access_key: str
@@ -109,6 +110,7 @@ class Authenticated(NamedTuple):
     region: str
     service: str
     kind: Literal["header", "query"]
+    canonical: str = ""
 
     def __repr__(self) -> str:
         # The signing key stays out of logs and tracebacks.
@@ -168,7 +170,6 @@ def authenticate(
         return _authenticate_header(request, authorization, body_sha256)
     assert fields is not None  # noqa: S101 -- for the type checker: one of the two is there
     payload = header("x-amz-content-sha256") or fields.get("x-amz-content-sha256") or UNSIGNED_PAYLOAD
-    _check_payload(payload)
     return _authenticate_query(request, parse_presigned_fields(fields, payload))
 
 
@@ -326,6 +327,7 @@ def _verify(request: _Request, stated: SignatureV4, kind: Literal["header", "que
         stated.region,
         stated.service,
         kind,
+        canonical,
     )
 
 

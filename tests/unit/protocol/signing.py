@@ -143,8 +143,9 @@ def check(
 def seed_of(signature_text: str, *, date: str = AMZ_DATE, payload: str = "") -> Authenticated:
     """An authenticated request that chunk signatures go on from."""
     scope = f"{date[:8]}/{REGION}/s3/aws4_request"
+    key = derive(SECRET, scope)
     return Authenticated(
-        ACCESS_KEY, None, payload, signature_text, derive(SECRET, scope), scope, date, REGION, "s3", "header"
+        ACCESS_KEY, None, payload, signature_text, key, scope, date, REGION, "s3", "header", "PUT\n/canonical"
     )
 
 

@@ -95,7 +95,9 @@ def test_a_mismatch_is_raised_before_the_end_is_reported() -> None:
 
 def test_trailers_are_asked_for_once_the_source_has_ended() -> None:
     headers = {"x-amz-trailer": "x-amz-checksum-crc32"}
-    expected = ExpectedDigests.from_request(headers.get, headers, payload_hash="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    expected = ExpectedDigests.from_request(
+        headers.get, headers, payload_hash="STREAMING-UNSIGNED-PAYLOAD-TRAILER", chunked=True
+    )
     source = Pieces([b"1234", b"56789"])
 
     def trailers() -> dict[str, str]:

@@ -20,13 +20,13 @@ from workers.protocol.checksums import (
     ALGORITHMS,
     ExpectedDigests,
     announced_checksum,
-    announced_trailer,
     composite,
     decode_digest,
     encode_digest,
     full_object,
     parse_algorithm,
     parse_checksum_type,
+    parse_trailer,
 )
 from workers.protocol.errors import S3Error
 
@@ -54,6 +54,7 @@ def value_of(name: str, data: bytes) -> str:
 
 
 def digests(headers: Mapping[str, str], payload_hash: str | None = None, **options: Any) -> ExpectedDigests:
+    options.setdefault("chunked", (payload_hash or "").startswith("STREAMING-"))
     return ExpectedDigests.from_request(headers.get, headers, payload_hash=payload_hash, **options)
 
 
@@ -190,6 +191,8 @@ def test_a_trailer_needs_a_body_that_can_have_one() -> None:
     for payload_hash in (None, "UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", EMPTY_SHA256):
         error = refusal(lambda hash_=payload_hash: digests({"x-amz-trailer": "x-amz-checksum-crc32"}, hash_))
         assert error.code == "MalformedTrailerError"
+    error = refusal(lambda: digests({"x-amz-trailer": "x-amz-checksum-crc32"}, TRAILER, chunked=False))
+    assert error.code == "MalformedTrailerError"
 
 
 SEVERAL = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
@@ -203,10 +206,9 @@ CRC = {"x-amz-checksum-crc32": "y/Q5Jg=="}
     ("headers", "message"),
     [
         ({**CRC, "x-amz-checksum-sha1": "x"}, SEVERAL),
-        ({**CRC, "x-amz-trailer": "x-amz-checksum-crc32"}, SEVERAL),
+        ({**CRC, "x-amz-trailer": "x-amz-checksum-crc32"}, "Expecting a single x-amz-checksum- header"),
+        ({**CRC, "x-amz-trailer": "x-amz-checksum-sha1"}, "Expecting a single x-amz-checksum- header"),
         ({"x-amz-trailer": "x-amz-checksum-crc32, x-amz-checksum-sha1"}, SEVERAL),
-        ({"x-amz-trailer": "x-amz-checksum-crc16"}, "The value specified in the x-amz-trailer header is not supported"),
-        ({"x-amz-trailer": ""}, "The value specified in the x-amz-trailer header is not supported"),
         ({"x-amz-checksum-crc16": "x"}, "The algorithm type you specified in x-amz-checksum- header is invalid."),
         ({"x-amz-checksum-crc32": "y/Q5Jg==-1"}, "Value for x-amz-checksum-crc32 header is invalid."),
         ({"x-amz-checksum-crc32": ""}, "Value for x-amz-checksum-crc32 header is invalid."),
@@ -223,7 +225,41 @@ def test_contradictory_announcements(headers: dict[str, str], message: str) -> N
 def test_headers_of_the_same_prefix_that_carry_no_checksum() -> None:
     headers = {"x-amz-checksum-algorithm": "SHA1", "x-amz-checksum-type": "COMPOSITE", "x-amz-checksum-mode": "ENABLED"}
     assert announced_checksum(headers.get, headers) is None
-    assert announced_trailer(headers.get) is None
+
+
+def test_the_announced_trailer() -> None:
+    assert parse_trailer(None) is parse_trailer("") is None
+    for value in (
+        "x-amz-checksum-crc32",
+        " X-Amz-Checksum-CRC32\t",
+        "x-amz-checksum-crc32,,",
+        "x-amz-checksum-crc32, ",
+    ):
+        algorithm = parse_trailer(value)
+        assert algorithm is not None
+        assert algorithm.name == "CRC32"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ",",
+        " ",
+        "x-amz-checksum-crc16",
+        "x-amz-checksum-type",
+        "x-amz-checksum-",
+        "content-md5",
+        ",x-amz-checksum-crc32",
+        "x-amz-checksum-crc32, ,",
+        "x-amz-checksum-crc32, x-amz-meta-a",
+    ],
+)
+def test_a_trailer_that_is_no_checksum_is_refused(value: str) -> None:
+    error = refusal(lambda: parse_trailer(value))
+    assert (error.code, error.message) == (
+        "InvalidRequest",
+        "The value specified in the x-amz-trailer header is not supported",
+    )
 
 
 def test_content_md5() -> None:
@@ -235,6 +271,8 @@ def test_content_md5() -> None:
     error = refusal(found.verify)
     assert error.code == "BadDigest"
     assert error.elements == {"ExpectedDigest": CHECK["MD5"], "CalculatedDigest": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+    error = refusal(digests({"content-md5": good}, document=True).verify)
+    assert error.elements == {"ExpectedDigest": good, "CalculatedDigest": "1B2M2Y8AsgTpgAmY7PhCfg=="}
 
 
 @pytest.mark.parametrize("value", ["", "x", "AAAA", "1B2M2Y8AsgTpgAmY7PhCfg", "1B2M2Y8AsgTpgAmY7PhCfg==, x"])
@@ -257,9 +295,26 @@ def test_payload_hash() -> None:
     }
 
 
-@pytest.mark.parametrize("value", ["", "abc", "g" * 64, "0" * 63, "unsigned-payload"])
-def test_a_malformed_payload_hash_is_refused(value: str) -> None:
-    assert refusal(lambda: digests({}, value)).code == "InvalidArgument"
+@pytest.mark.parametrize(
+    "value", ["abc", "0" * 63, "0" * 64, EMPTY_SHA256.upper()[:-1] + "A", "unsigned-payload", TRAILER]
+)
+def test_a_payload_hash_that_no_body_has_is_told_as_it_was_sent(value: str) -> None:
+    error = refusal(digests({}, value, chunked=False).verify)
+    assert error.code == "XAmzContentSHA256Mismatch"
+    assert error.elements == {"ClientComputedContentSHA256": value, "S3ComputedContentSHA256": EMPTY_SHA256}
+
+
+def test_only_the_one_base64_form_of_a_checksum_is_taken() -> None:
+    found = digests(CRC)
+    found.update(BODY)
+    found.verify()
+    # The same bytes, with bits behind the last of them.
+    assert base64.b64decode("y/Q5Jh==") == base64.b64decode(CRC["x-amz-checksum-crc32"])
+    assert refusal(lambda: digests({"x-amz-checksum-crc32": "y/Q5Jh=="})).code == "InvalidRequest"
+    trailing = digests({"x-amz-trailer": "x-amz-checksum-crc32"}, TRAILER)
+    trailing.update(BODY)
+    assert refusal(lambda: trailing.verify({"x-amz-checksum-crc32": "y/Q5Jh=="})).code == "InvalidRequest"
+    assert refusal(lambda: digests({"content-md5": "1B2M2Y8AsgTpgAmY7PhCfh=="})).code == "InvalidDigest"
 
 
 def test_a_part_has_to_have_the_checksum_of_its_upload() -> None:
