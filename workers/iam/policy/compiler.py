@@ -96,7 +96,7 @@ class Rule:
             elif plain and len(pieces) == 2 and isinstance(pieces[0], str) and pieces[1] is Wild.ANY:
                 prefixes.append(pieces[0])
             elif plain:
-                tests.append(_whole_test(pieces, action))
+                tests.append(_whole_test(pieces, action, skip=not self._not_resource))
             else:
                 tests.append(_section_test(pieces, action))
         self._exact, self._prefixes, self._tests = frozenset(exact), tuple(prefixes), tuple(tests)
@@ -236,13 +236,20 @@ def _reader(action: str) -> Callable[[str], Reader]:
     return find
 
 
-def _whole_test(pieces: Sequence[TemplatePiece], action: str) -> ResourceTest:
+def _whole_test(pieces: Sequence[TemplatePiece], action: str, *, skip: bool) -> ResourceTest:
+    """The test of a pattern as one text.
+
+    `skip`: a text that begins otherwise need not be looked at, since nobody asks whether its variables have values.
+    """
     template = Template(pieces, _reader(action))
     fixed = template.fixed
     if fixed is not None:
         return lambda resource, context: fixed(resource)
+    prefix = str(pieces[0]) if skip else ""
 
     def test(resource: str, context: RequestContext) -> bool | None:
+        if not resource.startswith(prefix):
+            return False
         matches = template.bind(context)
         return None if matches is None else matches(resource)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workers.iam.policy.context import PENDING, RequestContext
+from workers.iam.policy.context import PENDING, Pending, RequestContext
 from workers.iam.policy.keys import find_key
 from workers.iam.policy.model import Condition
 from workers.iam.policy.values import Network, address, arn_sections, date, network, number
@@ -204,12 +204,9 @@ def _quantified(found: Operator, read: Reader, test: Test, deny: bool) -> Check:
             return matched is True
         return deny if matched is None else not matched
 
-    def check(context: RequestContext) -> bool:
-        value = read(context)
+    def seldom(value: tuple[str, ...] | Pending | None, context: RequestContext) -> bool:
         if value is None or value == ():
             return absent
-        if isinstance(value, str):
-            return holds(value, context)
         if value is PENDING:
             context.pending = True
             return not deny
@@ -217,7 +214,16 @@ def _quantified(found: Operator, read: Reader, test: Test, deny: bool) -> Check:
             return all(holds(one, context) for one in value)
         return any(holds(one, context) for one in value)
 
-    return check
+    # PERF: most values are one text, and most operators are not negated.
+    def check(context: RequestContext) -> bool:
+        value = read(context)
+        return test(value, context) is True if isinstance(value, str) else seldom(value, context)
+
+    def check_negated(context: RequestContext) -> bool:
+        value = read(context)
+        return holds(value, context) if isinstance(value, str) else seldom(value, context)
+
+    return check_negated if negated else check
 
 
 def _test(found: Operator, condition: Condition, variables: bool, reader: Callable[[str], Reader]) -> Test:
@@ -306,6 +312,15 @@ def _all_match(matchers: Sequence[Matcher | None], sections: Sequence[str]) -> b
 
 
 def _address_test(blocks: Sequence[Network]) -> Test:
+    if len(blocks) == 1:
+        bits, base, mask = blocks[0]
+
+        def test_one(value: str, context: RequestContext) -> bool:
+            found = address(value)
+            return found is not None and found[1] & mask == base and found[0] == bits
+
+        return test_one
+
     def test(value: str, context: RequestContext) -> bool:
         found = address(value)
         if found is None:

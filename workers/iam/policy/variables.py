@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from workers.iam.policy.context import RequestContext, Value
@@ -20,7 +19,8 @@ from workers.iam.policy.wildcards import Matcher, Piece, compile_pieces, split_w
 Reader = Callable[[RequestContext], Value]
 """Reads the value of one condition key."""
 
-_LITERALS: Final = frozenset("*?$")
+_KEPT: Final = 64
+"""Matchers that a template keeps, each for other values of its variables."""
 _VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^\s,'{}]+)\s*(?:,\s*'((?:[^']|'')*)'\s*)?)\}")
 
 
@@ -103,7 +103,9 @@ class Template:
     None when a variable has no single value there.
     """
 
-    __slots__ = ("_pieces", "fixed")
+    __slots__ = ("_bound", "_pieces", "_variables", "fixed")
+
+    fixed: Matcher | None
 
     def __init__(self, pieces: Sequence[TemplatePiece], reader: Callable[[str], Reader], *, fold: bool = False) -> None:
         """
@@ -111,45 +113,44 @@ class Template:
             reader: gives what reads a variable's key.
             fold: whether upper and lower case are the same; the matcher is then given folded text.
         """
-        self.fixed: Matcher | None = None
-        self._pieces: list[Piece | tuple[Reader, str | None]] = []
+        self._pieces: list[Piece | None] = []
+        self._variables: list[tuple[Reader, str | None]] = []
+        self._bound: dict[tuple[str, ...], Matcher] = {}
         plain: list[Piece] = []
         for piece in pieces:
             if isinstance(piece, Variable):
-                self._pieces.append((reader(piece.key), piece.default))
+                variable = reader(piece.key), piece.default
+                self._variables.append(_folding(variable) if fold else variable)
+                self._pieces.append(None)
             else:
                 folded = piece.casefold() if fold and isinstance(piece, str) else piece
                 plain.append(folded)
                 self._pieces.append(folded)
-        if len(plain) == len(self._pieces):
-            self.fixed = compile_pieces(plain)
-        elif fold:
-            self._pieces = [_folding(piece) if isinstance(piece, tuple) else piece for piece in self._pieces]
+        self.fixed = None if self._variables else compile_pieces(plain)
 
     def bind(self, context: RequestContext) -> Matcher | None:
         """The matcher for one request, None when a variable has no value."""
         if self.fixed is not None:
             return self.fixed
-        bound: list[Piece] = []
-        for piece in self._pieces:
-            if not isinstance(piece, tuple):
-                bound.append(piece)
-                continue
-            read, default = piece
+        values: list[str] = []
+        for read, default in self._variables:
             value = read(context)
             if isinstance(value, str):
-                bound.append(value)
+                values.append(value)
             elif default is not None:
-                bound.append(default)
+                values.append(default)
             else:
                 return None
-        return _bound_matcher(tuple(bound))
-
-
-@lru_cache(maxsize=4096)
-def _bound_matcher(pieces: tuple[Piece, ...]) -> Matcher:
-    # PERF: the variables of a user's policy have the same values in each of his requests.
-    return compile_pieces(pieces)
+        # PERF: the variables of a user's policy have the same values in each of his requests.
+        key = tuple(values)
+        bound = self._bound.get(key)
+        if bound is None:
+            if len(self._bound) >= _KEPT:
+                self._bound.clear()
+            rest = iter(values)
+            bound = compile_pieces([next(rest) if piece is None else piece for piece in self._pieces])
+            self._bound[key] = bound
+        return bound
 
 
 def _folding(piece: tuple[Reader, str | None]) -> tuple[Reader, str | None]:
