@@ -20,6 +20,7 @@ from tests.support.gateway import Gateway, wait_until
 pytestmark = pytest.mark.faults
 
 PUTS = 200
+KILLS = 12
 WRITERS = 4
 SIZES = (0, 1, 1000, 100_000, 400_000, 2_000_000)
 SWEPT = {"SHARDGATE_JANITOR_INTERVAL": "1", "SHARDGATE_JANITOR_AGE": "1"}
@@ -100,8 +101,8 @@ def test_acknowledged_puts_survive_killed_workers(start_gateway: Callable[..., G
         client.create_bucket(BUCKET)
     ledger = Ledger()
     threads = ledger.run(gateway)
-    killed = set()
-    while any(thread.is_alive() for thread in threads):
+    killed: set[int] = set()
+    while any(thread.is_alive() for thread in threads) and len(killed) < KILLS:
         pids = [pid for pid in gateway.worker_pids() if pid not in killed]
         if pids:
             pid = random.choice(pids)
@@ -110,7 +111,7 @@ def test_acknowledged_puts_survive_killed_workers(start_gateway: Callable[..., G
             except ProcessLookupError:
                 continue
             killed.add(pid)
-        time.sleep(0.15)
+        time.sleep(0.2)
     for thread in threads:
         thread.join()
     assert len(killed) > 3
