@@ -125,18 +125,18 @@ class Roster:
 
 
 def commands(
-    wanted: Mapping[str, Server], found: Mapping[str, ServerState], *, patient: bool = True
+    wanted: Mapping[str, Server], found: Mapping[str, ServerState], *, impatient: frozenset[str] = frozenset()
 ) -> list[tuple[str, str]]:
     """Runtime API commands, each with the beginning of its answer, that bring HAProxy closer to what is wanted.
 
-    A server that has requests in progress is drained first and deleted by a later call; `patient` false cuts them.
+    A server that has requests in progress is drained first and deleted by a later call; those of `impatient` are cut.
     A server whose address or number changed is deleted and added again, too.
     """
     steps: list[tuple[str, str]] = []
     for name, state in found.items():
         server = wanted.get(name)
         if server is None or not _same(server, state):
-            steps += _deletion(state, patient=patient)
+            steps += _deletion(state, patient=name not in impatient)
     for name, server in wanted.items():
         state_or_none = found.get(name)
         if state_or_none is None:

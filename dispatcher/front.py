@@ -89,13 +89,20 @@ def _remove_stale(path: Path) -> None:
 
 def ready_status(settings: Settings, *, timeout: float = 1.0) -> int | None:
     """What the shard answers to the readiness check: an HTTP status, or None for no answer."""
+    try:
+        return ask_ready(settings, timeout=timeout)[0]
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def ask_ready(settings: Settings, *, timeout: float = 1.0) -> tuple[int, bytes]:
+    """Status and document of the readiness check. Raises OSError or http.client.HTTPException."""
     connection = http.client.HTTPConnection("localhost", timeout=timeout)
     try:
         connection.sock = _connect(settings, timeout)
         connection.request("GET", READY_PATH, headers={"Connection": "close"})
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return None
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
         connection.close()
 

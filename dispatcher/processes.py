@@ -16,6 +16,15 @@ class SupervisionError(Exception):
     """The gateway cannot start or go on. The text is one line for the operator."""
 
 
+def tethered(command: Sequence[str], death_signal: signal.Signals, listen_fd: int = -1) -> list[str]:
+    """A command line that runs `command` tied to this process: it gets the signal when this process dies.
+
+    `listen_fd`, which has to be inherited, becomes the command's descriptor 3.
+    """
+    tie = [str(os.getpid()), str(int(death_signal)), str(listen_fd)]
+    return [sys.executable, "-I", "-S", str(TETHER), *tie, "--", *command]
+
+
 class Backoff:
     """Delays between restarts: they double up to a limit and begin anew after a while of good health."""
 
@@ -36,8 +45,9 @@ class Backoff:
 class Child:
     """One program and the process that runs it at the moment.
 
-    `prepare` is called before each start and may raise SupervisionError. The process leads a session of its own, so
-    that a Ctrl-C at the terminal reaches the supervisor alone, which then stops everything in order.
+    `environ` is what the next start gets, and may be replaced. `prepare` is called before each start and may raise
+    SupervisionError. The process leads a session of its own, so that a Ctrl-C at the terminal reaches the supervisor
+    alone, which then stops everything in order.
     """
 
     def __init__(
@@ -55,7 +65,7 @@ class Child:
     ) -> None:
         self.name = name
         self._command = list(command)
-        self._environ = None if environ is None else dict(environ)
+        self.environ = None if environ is None else dict(environ)
         self._death_signal = death_signal
         self._prepare = prepare
         self._keep_fds = keep_fds
@@ -81,19 +91,10 @@ class Child:
         self._prepare()
         listen_fd = self._listen_fd()
         inherited = [*self._keep_fds(), *([listen_fd] if listen_fd >= 0 else [])]
-        tether = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(TETHER),
-            str(os.getpid()),
-            str(int(self._death_signal)),
-            str(listen_fd),
-        ]
         try:
             self._process = subprocess.Popen(
-                [*tether, "--", *self._command],
-                env=self._environ,
+                tethered(self._command, self._death_signal, listen_fd),
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 pass_fds=inherited,
                 start_new_session=True,
@@ -128,6 +129,10 @@ class Child:
     def restart_pending(self) -> bool:
         """Whether a restart is planned."""
         return self._restart_at is not None
+
+    def cancel_restart(self) -> None:
+        """Forget a planned restart."""
+        self._restart_at = None
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process, if there is one."""

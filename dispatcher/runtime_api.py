@@ -13,6 +13,10 @@ class RuntimeApiError(Exception):
     """HAProxy does not answer, or refused a command. The text is one line."""
 
 
+class CommandRefused(RuntimeApiError):
+    """HAProxy answered, and did not do what it was told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """A server as HAProxy has it. `status` is "UP", "DOWN", "DRAIN", "MAINT", or one of those with details."""
@@ -61,11 +65,14 @@ class RuntimeApi:
         return b"".join(parts).decode("utf-8", "replace").strip()
 
     def expect(self, text: str, answer: str = "") -> None:
-        """Send a command whose success is silence, or an answer that begins so. Raises RuntimeApiError."""
+        """Send a command whose success is silence, or an answer that begins so.
+
+        Raises RuntimeApiError, and CommandRefused for another answer.
+        """
         found = self.command(text)
         if not (found.startswith(answer) if answer else not found):
             first = text.partition("\n")[0]
-            raise RuntimeApiError(f"HAProxy refused {first!r}: {' '.join(found.split())}")
+            raise CommandRefused(f"HAProxy refused {first!r}: {' '.join(found.split())}")
 
     def information(self) -> dict[str, str]:
         """What `show info` tells: Version, Pid, Uptime_sec, CurrConns and many more."""

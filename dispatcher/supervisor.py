@@ -1,25 +1,33 @@
-"""Starts, watches and stops the processes of one host: Redis, when none is configured, and one shard.
+"""Starts, watches and stops the processes of one host: Redis, shards and HAProxy, as its role needs them.
 
 One thread, one loop: signals are blocked and fetched, never handled asynchronously, so that nothing here has to be
-safe against interruption.
+safe against interruption. What waits for the network (heartbeats, HAProxy's Runtime API) has threads of its own.
 """
 
 import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from enum import Enum
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import workers.gunicorn_conf
+from dispatcher.announcer import Announcer
 from dispatcher.embedded_redis import EmbeddedRedis
-from dispatcher.front import listen, ready_status
-from dispatcher.processes import Child, SupervisionError, describe_status
+from dispatcher.fleet import UNIX
+from dispatcher.front import ready_status
+from dispatcher.haproxy import SHARD_KEEPALIVE, Server
+from dispatcher.keeper import Keeper
+from dispatcher.processes import SupervisionError, describe_status
+from dispatcher.proxy import Proxy
+from dispatcher.registry import REMOVE, RESTART, Registry, number_of
+from dispatcher.shard import PROBE_INTERVAL, Phase, ShardProcess, shard_environment, shard_settings
 from dispatcher.statedir import RootCredentials, StateDirectory
-from workers.gunicorn_conf import BOOT_REPORT_VARIABLE
-from workers.settings import Settings, SettingsError
+from workers.settings import OPTION_BY_NAME, Settings, SettingsError
 from workers.state.redis import UnsupportedRedisUrl, connect, ping
 
 SIGNALS: Final = (
@@ -31,23 +39,35 @@ SIGNALS: Final = (
     signal.SIGCHLD,
 )
 # What a running supervisor cannot change: it would have to move a socket or a directory under its own feet.
-FIXED_WHILE_RUNNING: Final = ("host", "port", "listen_socket", "backlog", "state_dir", "redis_url", "access_key")
+FIXED_WHILE_RUNNING: Final = (
+    *("host", "port", "listen_socket", "backlog", "state_dir", "redis_url", "access_key"),
+    *("shards", "shard_id", "advertise", "haproxy", "heartbeat_interval", "shard_expiry"),
+)
 
 _TICK: Final = 1.0
-_PROBE_INTERVAL: Final = 0.1
 _REDIS_PATIENCE: Final = 10.0
-_KILL_MARGIN: Final = 10.0
-_SLOW_START: Final = 30.0
+
+
+class Role(Enum):
+    """What this host's processes are."""
+
+    SERVE = "serve"
+    """Everything: Redis unless one is configured, and one shard, or several behind HAProxy."""
+    SHARD = "shard"
+    """One shard of a fleet whose dispatchers are elsewhere."""
+    DISPATCHER = "dispatcher"
+    """HAProxy in front of shards that are elsewhere."""
 
 
 class Supervisor:
-    """One run of `shardgate serve`."""
+    """One run of `shardgate serve`, `shardgate shard` or `shardgate dispatcher`."""
 
     def __init__(
         self,
         settings: Settings,
         *,
         reload_settings: Callable[[], Settings],
+        role: Role = Role.SERVE,
         environ: Mapping[str, str] | None = None,
         gunicorn_conf: Path = Path(workers.gunicorn_conf.__file__),
         out: TextIO = sys.stdout,
@@ -56,20 +76,20 @@ class Supervisor:
         """`reload_settings` reads all sources again, for SIGHUP. `out` gets the credentials and the ready line."""
         self._settings = settings
         self._reload_settings = reload_settings
+        self._role = role
         self._environ = dict(os.environ if environ is None else environ)
         self._gunicorn_conf = gunicorn_conf
         self._out = out
         self._err = err
         self._state: StateDirectory | None = None
         self._redis: EmbeddedRedis | None = None
-        self._listener: socket.socket | None = None
-        self._shard: Child | None = None
+        self._proxy: Proxy | None = None
+        self._shards: list[ShardProcess] = []
+        self._announcer: Announcer | None = None
+        self._keeper: Keeper | None = None
         self._ready = False
         self._stopping = False
-        self._stop_by = 0.0
-        self._started = time.monotonic()
-        self._next_probe = 0.0
-        self._slow_told = False
+        self._hurt = False
 
     def run(self) -> int:
         """Serve until told to stop; the exit status. Raises SupervisionError and SettingsError with one line each."""
@@ -83,26 +103,44 @@ class Supervisor:
             self._clean_up()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    # start
+
     def _start(self) -> None:
         settings = self._settings
-        if settings.directory is not None:
+        if settings.directory is not None and self._role is not Role.DISPATCHER:
             self._make_directory(settings.directory)
         self._state = state = StateDirectory(settings.state_dir)
-        self._listener = listen(settings)
-        state.ensure_master_key()
-        if not settings.access_key:
-            credentials = state.root_credentials()
-            if credentials.new:
-                self._print_credentials(credentials)
-        redis_url = settings.redis_url
-        if redis_url:
-            self._check_redis(redis_url)
-        else:
-            self._redis = EmbeddedRedis(state)
-            self._redis.start(interrupted=_stop_is_pending)
-            redis_url = self._redis.url
-        self._shard = self._make_shard(state, redis_url)
-        self._shard.start()
+        if self._with_proxy:
+            self._proxy = Proxy(settings, state, say=self._say)
+        if self._role is not Role.DISPATCHER and not self._with_proxy:
+            self._shards = [self._only_shard(state)]
+        if self._role is Role.SERVE:
+            self._prepare_secrets(state)
+        redis_url = self._start_redis(state)
+        if self._role is Role.SERVE and self._with_proxy:
+            self._shards = [self._shard_behind_proxy(state, number) for number in range(1, settings.shards + 1)]
+        for shard in self._shards:
+            shard.set_environment(self._shard_environment(shard, redis_url))
+            shard.start()
+        if self._proxy is not None:
+            self._start_proxy(self._proxy, redis_url)
+        if self._shards and self._in_fleet:
+            self._announcer = Announcer(
+                Registry(connect(redis_url, max_connections=2)),
+                self._shards,
+                settings,
+                version=installed_version("shardgate"),
+                say=self._say,
+            )
+            self._announcer.start()
+
+    @property
+    def _with_proxy(self) -> bool:
+        return self._role is Role.DISPATCHER or (self._role is Role.SERVE and self._settings.shards > 0)
+
+    @property
+    def _in_fleet(self) -> bool:
+        return self._with_proxy or self._role is Role.SHARD
 
     def _make_directory(self, path: Path) -> None:
         try:
@@ -114,33 +152,22 @@ class Supervisor:
         # Said aloud: a misspelt path or a file system that is not mounted looks like this.
         self._say(f"made the directory {path}, which did not exist")
 
-    def _make_shard(self, state: StateDirectory, redis_url: str) -> Child:
-        report = state.run / "boot-report"
-        # -P and --chdir keep a `workers` or `redis` folder in the current directory from being imported.
-        command = [sys.executable, "-P", "-m", "gunicorn", "--config", str(self._gunicorn_conf)]
-        command += ["--chdir", str(state.run), "--bind", self._settings.bind]
-        return Child(
-            "gunicorn",
-            command,
-            environ=self._child_environment(redis_url, report),
-            # gunicorn's quick stop: without a supervisor there is no Redis to finish transfers with.
-            death_signal=signal.SIGQUIT,
-            prepare=lambda: report.unlink(missing_ok=True),
-            listen_fd=lambda: self._listener.fileno() if self._listener is not None else -1,
-        )
+    def _prepare_secrets(self, state: StateDirectory) -> None:
+        state.ensure_master_key()
+        if not self._settings.access_key:
+            credentials = state.root_credentials()
+            if credentials.new:
+                self._print_credentials(credentials)
 
-    def _child_environment(self, redis_url: str, report: Path) -> dict[str, str]:
-        """Ours, with what the children cannot find out themselves. Secrets stay where the operator put them."""
-        ours = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "GUNICORN_PID", "GUNICORN_FD")
-        environ = {name: value for name, value in self._environ.items() if name not in ours}
-        # What came from the file is read from the file again, so that a reload sees its changes.
-        environ |= self._settings.as_environment(
-            only_from=lambda origin: origin.startswith(("--", "SHARDGATE_")) or origin == "DIR"
-        )
-        environ["SHARDGATE_STATE_DIR"] = str(self._settings.state_dir)
-        environ["SHARDGATE_REDIS_URL"] = redis_url
-        environ[BOOT_REPORT_VARIABLE] = str(report)
-        return environ
+    def _start_redis(self, state: StateDirectory) -> str:
+        """The URL of Redis, which is started unless one is configured."""
+        url = self._settings.redis_url
+        if url:
+            self._check_redis(url)
+            return url
+        self._redis = EmbeddedRedis(state)
+        self._redis.start(interrupted=_stop_is_pending)
+        return self._redis.url
 
     def _check_redis(self, url: str) -> None:
         try:
@@ -153,45 +180,97 @@ class Supervisor:
         finally:
             client.close()
 
+    def _only_shard(self, state: StateDirectory) -> ShardProcess:
+        """The shard that takes connections at the configured address."""
+        settings = self._settings
+        name = settings.shard_id or f"{socket.gethostname()}-{settings.port}"
+        if self._role is Role.SHARD:
+            settings = replace(settings, proxy_protocol=True)
+        return self._make_shard(state, name, settings, label="gunicorn")
+
+    def _shard_behind_proxy(self, state: StateDirectory, number: int) -> ShardProcess:
+        settings = self._settings
+        prefix = settings.shard_id or (socket.gethostname() if settings.redis_url else "shard")
+        name = f"{prefix}-{number}"
+        return self._make_shard(state, name, shard_settings(settings, state.socket_path(f"shard-{number}.sock")))
+
+    def _make_shard(self, state: StateDirectory, name: str, settings: Settings, label: str = "") -> ShardProcess:
+        return ShardProcess(
+            name,
+            settings,
+            state,
+            gunicorn_conf=self._gunicorn_conf,
+            say=self._say,
+            label=label,
+            drained=lambda: self._announcer is None or self._announcer.drained(name),
+        )
+
+    def _shard_environment(self, shard: ShardProcess, redis_url: str) -> dict[str, str]:
+        environ = shard_environment(self._settings, self._environ, redis_url)
+        if self._in_fleet:
+            own = shard.settings
+            computed: dict[str, Any] = {"proxy_protocol": True, "keepalive": SHARD_KEEPALIVE, "workers": own.workers}
+            if self._with_proxy:
+                computed["listen_socket"] = own.listen_socket
+            for name, value in computed.items():
+                option = OPTION_BY_NAME[name]
+                environ[option.variable] = option.kind.show(value)
+        return environ
+
+    def _start_proxy(self, proxy: Proxy, redis_url: str) -> None:
+        """Start HAProxy with what an earlier run knew and this host's shards, and keep it in step from then on."""
+        own = {server.name: server for server in map(_server_of, self._shards)}
+        known = {server.name: server for server in proxy.servers if not _of_this_host(server)}
+        servers = list((known | own).values())
+        proxy.start(servers)
+        settings = self._settings
+        place = settings.listen_socket or settings.port
+        self._keeper = Keeper(
+            Registry(connect(redis_url, max_connections=2)),
+            proxy.api,
+            settings,
+            dispatcher_id=f"{socket.gethostname()}:{place}",
+            servers=servers,
+            remember=proxy.remember,
+            say=self._say,
+        )
+        self._keeper.start()
+
+    # the loop
+
     def _turn(self) -> bool:
         """One turn of the loop: at most one signal, then a look at everything. False ends the run."""
         received = signal.sigtimedwait(SIGNALS, self._patience())
         if received is not None and received.si_signo != signal.SIGCHLD:
             self._on_signal(signal.Signals(received.si_signo))
         self._watch_redis()
-        if not self._watch_shard():
-            return False
-        if not self._ready and not self._stopping:
-            self._probe()
-        return True
+        for shard in self._shards:
+            shard.turn()
+        if self._proxy is not None:
+            self._proxy.turn()
+        if self._stopping:
+            return self._wind_up()
+        self._carry_out_wishes()
+        if not self._ready:
+            self._tell_when_ready()
+        return not (self._role is Role.SHARD and self._shards[0].phase is Phase.STOPPED and self._all_ended())
 
     def _patience(self) -> float:
-        children = (self._shard, self._redis.child if self._redis else None)
-        hurried = any(child is not None and child.restart_pending for child in children)
-        return _PROBE_INTERVAL if hurried or not self._ready else _TICK
+        redis_hurried = self._redis is not None and self._redis.child.restart_pending
+        proxy_hurried = self._proxy is not None and self._proxy.hurried
+        hurried = not self._ready or redis_hurried or proxy_hurried or any(shard.hurried for shard in self._shards)
+        return PROBE_INTERVAL if hurried or self._stopping else _TICK
 
     def _on_signal(self, number: signal.Signals) -> None:
-        assert self._shard is not None  # noqa: S101 - signals are fetched after the start only
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            quick = self._stopping or number == signal.SIGQUIT
-            self._begin_stop()
-            self._shard.send(signal.SIGQUIT if quick else signal.SIGTERM)
+            self._begin_stop(quick=self._stopping or number == signal.SIGQUIT)
         elif number == signal.SIGHUP and not self._stopping:
             self._reload()
         elif number == signal.SIGUSR1:
-            self._shard.send(signal.SIGUSR1)
-
-    def _begin_stop(self) -> None:
-        if self._stopping:
-            return
-        self._stopping = True
-        self._stop_by = time.monotonic() + self._settings.graceful_timeout + _KILL_MARGIN
-        self._notify("STOPPING=1")
-        # Our copy must go first: with it open, new clients would wait in a queue that nobody serves.
-        self._close_listener()
+            for shard in self._shards:
+                shard.child.send(signal.SIGUSR1)
 
     def _reload(self) -> None:
-        assert self._shard is not None  # noqa: S101
         try:
             changed = self._reload_settings()
         except SettingsError as error:
@@ -200,7 +279,11 @@ class Supervisor:
         for name in FIXED_WHILE_RUNNING:
             if getattr(changed, name) != getattr(self._settings, name):
                 self._say(f"{name} changes only at a restart")
-        self._shard.send(signal.SIGHUP)
+        for shard in self._shards:
+            shard.child.send(signal.SIGHUP)
+        if self._proxy is not None:
+            fixed = {name: getattr(self._settings, name) for name in FIXED_WHILE_RUNNING}
+            self._proxy.reload(replace(changed, **fixed))
 
     def _watch_redis(self) -> None:
         if self._redis is None:
@@ -213,59 +296,86 @@ class Supervisor:
         elif child.restart_due:
             child.start()
 
-    def _watch_shard(self) -> bool:
-        """False when the shard has ended and should have."""
-        assert self._shard is not None  # noqa: S101
-        status = self._shard.poll()
-        if self._stopping:
-            if status is None and time.monotonic() > self._stop_by:
-                self._say("gunicorn does not stop; it is killed")
-                self._shard.kill_session()
-            return self._shard.running
-        if status is not None:
-            reason = self._boot_report()
-            # A signal came from outside, and says nothing about whether the next attempt succeeds.
-            if not self._ready and status >= 0:
-                ended = f"gunicorn {describe_status(status)} before it was ready; the reason is above"
-                raise SupervisionError(reason or ended)
-            if reason:
-                self._say(reason)
-            delay = self._shard.plan_restart()
-            self._say(f"gunicorn {describe_status(status)}; starting it again in {delay:.1f} s")
-        elif self._shard.restart_due:
-            self._shard.start()
-        return True
-
-    def _boot_report(self) -> str:
-        """Why the first worker that could not start did not; empty when none said so."""
-        assert self._state is not None  # noqa: S101
-        try:
-            return (self._state.run / "boot-report").read_text(encoding="utf-8").strip()
-        except OSError:
-            return ""
-
-    def _probe(self) -> None:
-        now = time.monotonic()
-        if now < self._next_probe:
+    def _carry_out_wishes(self) -> None:
+        if self._announcer is None:
             return
-        status = ready_status(self._settings)
-        if status == 200:
-            self._ready = True
-            self._print_ready()
-            self._notify("READY=1")
+        for shard in self._shards:
+            wish, _, token = self._announcer.wishes.get(shard.name, "").partition(" ")
+            if wish == RESTART and token != shard.restarted:
+                shard.restart(token)
+            elif wish == REMOVE and shard.phase in (Phase.STARTING, Phase.UP):
+                self._say(f"{shard.name} is removed from the fleet, as an operator wants")
+                shard.leave()
+
+    def _tell_when_ready(self) -> None:
+        if not all(shard.phase is Phase.UP for shard in self._shards):
             return
-        waited = now - self._started
-        self._next_probe = now + (_PROBE_INTERVAL if waited < _SLOW_START else _TICK)
-        if waited > _SLOW_START and not self._slow_told:
-            self._slow_told = True
-            answer = f"answers {status}" if status else "does not answer"
-            self._say(f"not ready after {_SLOW_START:g} seconds: {self._settings.endpoint}/-/ready {answer}")
+        if self._with_proxy and self._shards and ready_status(self._settings) != 200:
+            return
+        if self._proxy is not None and not self._proxy.child.running:
+            return
+        self._ready = True
+        self._print_ready()
+        self._notify("READY=1")
+
+    # the end
+
+    def _begin_stop(self, *, quick: bool) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._notify("STOPPING=1")
+        self._hurt = self._hurt or quick
+        if self._keeper is not None:
+            self._keeper.end()
+        if self._proxy is not None:
+            self._proxy.stop(quick=quick)
+        if self._role is Role.SHARD and not quick:
+            self._shards[0].leave()
+        elif self._proxy is None or quick:
+            self._stop_shards()
+
+    def _stop_shards(self) -> None:
+        for shard in self._shards:
+            shard.stop(quick=self._hurt)
+
+    def _wind_up(self) -> bool:
+        """What is left of an ordered stop; false when everything has ended. HAProxy goes first, then the shards."""
+        if self._proxy is not None:
+            if self._proxy.running:
+                return True
+            if any(not shard.stopping for shard in self._shards):
+                self._stop_shards()
+        return not self._all_ended()
+
+    def _all_ended(self) -> bool:
+        return not any(shard.child.running or not shard.stopping for shard in self._shards)
+
+    def _clean_up(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+        if self._proxy is not None:
+            self._proxy.finish()
+        for shard in self._shards:
+            shard.finish()
+        if self._announcer is not None:
+            self._announcer.close()
+        if self._redis is not None:
+            self._redis.child.stop(signal.SIGTERM, _REDIS_PATIENCE)
+        if self._state is not None:
+            self._state.close()
+
+    # words
 
     def _print_ready(self) -> None:
         settings = self._settings
         subject = f"serves {settings.directory}" if settings.directory else "is ready"
-        count = f"{settings.workers} worker{'s' if settings.workers != 1 else ''}"
-        print(f"shardgate {subject} at {settings.endpoint} ({count}, backend {settings.backend})", file=self._out)
+        if self._role is Role.DISPATCHER:
+            subject, what = "dispatches", "HAProxy in front of the fleet"
+        else:
+            workers = f"{settings.workers} worker{'s' if settings.workers != 1 else ''}"
+            shards = f"{settings.shards} shard{'s' if settings.shards != 1 else ''} of " if self._with_proxy else ""
+            what = f"{shards}{workers}, backend {settings.backend}"
+        print(f"shardgate {subject} at {settings.endpoint} ({what})", file=self._out)
         self._out.flush()
 
     def _print_credentials(self, credentials: RootCredentials) -> None:
@@ -299,21 +409,22 @@ shardgate made credentials for the root account. They are shown this once and ke
             except OSError as error:
                 self._say(f"NOTIFY_SOCKET: {error.strerror}")
 
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
-    def _clean_up(self) -> None:
-        self._close_listener()
-        if self._shard is not None:
-            self._shard.stop(signal.SIGQUIT, _KILL_MARGIN)
-        if self._redis is not None:
-            self._redis.child.stop(signal.SIGTERM, _REDIS_PATIENCE)
-        if self._settings.listen_socket is not None and self._shard is not None:
-            self._settings.listen_socket.unlink(missing_ok=True)
-        if self._state is not None:
-            self._state.close()
+def _server_of(shard: ShardProcess) -> Server:
+    """A shard as HAProxy has it before it is up."""
+    settings = shard.settings
+    return Server(
+        name=shard.name,
+        number=number_of(shard.name),
+        address=f"{UNIX}{settings.listen_socket}",
+        weight=settings.shard_weight,
+        connections=settings.workers * settings.worker_connections,
+        accepting=False,
+    )
+
+
+def _of_this_host(server: Server) -> bool:
+    return server.address.startswith(UNIX)
 
 
 def _stop_is_pending() -> bool:
