@@ -8,6 +8,7 @@ from typing import Protocol
 from backends.api import ObjectRecord
 from backends.offload import offload
 from workers.protocol.bodies import DigestReader, LengthReader, LimitReader, Reader, read_all
+from workers.protocol.checksums import HEADER_PREFIX as CHECKSUM_PREFIX
 from workers.protocol.checksums import ExpectedDigests
 from workers.protocol.chunked import is_chunked, open_chunked, parse_decoded_length
 from workers.protocol.errors import S3Error
@@ -74,7 +75,13 @@ def is_streamed(request: Request) -> bool:
 
 
 def open_body(
-    request: Request, limit: int, *, checksum: str | None = None, required: str | None = None, document: bool = False
+    request: Request,
+    limit: int,
+    *,
+    checksum: str | None = None,
+    required: str | None = None,
+    document: bool = False,
+    about_object: bool = False,
 ) -> RequestBody:
     """Decide how a request's body is read; nothing is read yet.
 
@@ -83,6 +90,7 @@ def open_body(
         checksum: the algorithm to compute when the client announces none.
         required: the only algorithm that the client may announce; None for any.
         document: whether the body is an XML document.
+        about_object: whether the headers tell the checksum of an object and not of this body.
 
     Raises `S3Error` MissingContentLength, EntityTooLarge, InvalidRequest, InvalidDigest …, all before the client is
     asked to send the body.
@@ -102,9 +110,12 @@ def open_body(
         raise S3Error("MissingContentLength")
     if length is not None and length > limit:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
+    names = request.header_names
+    if about_object:
+        names = [name for name in names if not name.startswith(CHECKSUM_PREFIX)]
     digests = ExpectedDigests.from_request(
         header,
-        request.header_names,
+        names,
         payload_hash=payload_hash,
         chunked=chunked,
         default=checksum,
@@ -131,13 +142,13 @@ def open_body(
     return RequestBody(checked, length, digests)
 
 
-def open_document(request: Request, limit: int) -> RequestBody:
+def open_document(request: Request, limit: int, *, about_object: bool = False) -> RequestBody:
     """Like `open_body`, for an XML document: no checksum is computed that was not announced.
 
     Raises `S3Error` MaxMessageLengthExceeded for one that announces more than `limit` bytes.
     """
     # Whoever calls `read_all` has the limit kept for a document that does not announce its length.
-    body = open_body(request, MAX_PUT_SIZE, checksum=None, document=True)
+    body = open_body(request, MAX_PUT_SIZE, checksum=None, document=True, about_object=about_object)
     if body.length is not None and body.length > limit:
         raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=str(limit))
     return body

@@ -161,7 +161,7 @@ class Pipeline:
                 raise S3Error("MissingContentLength")
             data = b""
         else:
-            body = open_document(request, rule.limit)
+            body = open_document(request, rule.limit, about_object=rule.about_object)
             if rule.digest_required and not body.digests.announced:
                 raise S3Error(
                     "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"

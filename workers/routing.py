@@ -45,6 +45,8 @@ class Xml:
     required: bool = True
     digest_required: bool = False
     """Whether Content-MD5 or a checksum must come with it, as S3 asks of DeleteObjects."""
+    about_object: bool = False
+    """Whether x-amz-checksum-* headers tell of an object and not of the document, as in CompleteMultipartUpload."""
 
 
 @dataclass(frozen=True, slots=True)

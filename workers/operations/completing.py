@@ -15,6 +15,7 @@ import redis
 
 from backends.api import (
     BackendError,
+    NoSuchObject,
     NoSuchUpload,
     ObjectRecord,
     PartRecord,
@@ -26,6 +27,7 @@ from backends.faultpoints import reach
 from workers.backend_errors import s3_error
 from workers.operations.common import precondition
 from workers.operations.multipart import find_upload, uploads_of
+from workers.operations.parts import part_numbers
 from workers.protocol.checksums import ALGORITHMS, announced_checksum, composite, full_object
 from workers.protocol.conditions import write_conditions
 from workers.protocol.documents import COMPLETE_LIMIT, CompletedPart, parse_complete_multipart
@@ -53,17 +55,17 @@ BUSY_SECONDS: Final = 3600.0
     query="uploadId",
     action="s3:PutObject",
     writes=True,
-    body=Xml(parse_complete_multipart, limit=COMPLETE_LIMIT),
+    body=Xml(parse_complete_multipart, limit=COMPLETE_LIMIT, about_object=True),
 )
 def complete_multipart_upload(request: Request) -> Response:
-    """Join the named parts to an object. Asked again, the same answer."""
+    """Join the named parts to an object. Asked again with the same parts, the same answer."""
     named: tuple[CompletedPart, ...] = request.payload
     if any(before.number >= after.number for before, after in pairwise(named)):
         raise S3Error("InvalidPartOrder")
     try:
         upload = find_upload(request)
     except NoSuchUpload:
-        return xml_response(result_document(request, _forgotten(request)))
+        return xml_response(result_document(request, _published(request, named)))
     completion = _Completion(request, named, upload)
     running = gevent.spawn(completion.outcome)
     running.join(timeout=PATIENCE_SECONDS)
@@ -72,16 +74,41 @@ def complete_multipart_upload(request: Request) -> Response:
     return Response(200, {"content-type": "application/xml"}, stream=_Waiting(completion, running))
 
 
-def _forgotten(request: Request) -> ObjectRecord:
-    """The object of an upload that was completed and is forgotten by now. Raises `NoSuchUpload` when it is not there.
+def _published(request: Request, named: Sequence[CompletedPart]) -> ObjectRecord:
+    """The object of an upload that was completed before, with these parts; it knows of both itself.
 
-    A client whose first request got no answer must not be told that its upload never was.
+    Raises `NoSuchUpload` for other parts, and when the object is not there any more. A client whose first request got
+    no answer must not be told that its upload never was.
     """
     upload_id = request.query.get("uploadId", "")
     record = uploads_of(request).completed(request.caller, request.bucket, request.key, upload_id)
-    if record is None:
+    if record is None or not is_joined_of(record, named):
         raise NoSuchUpload
     return record
+
+
+def _again(request: Request, named: Sequence[CompletedPart], record: ObjectRecord) -> ObjectRecord:
+    """The answer that a completion had before, unless the parts are others or the key has no object any more.
+
+    Another object under the key does not take it back: this one was published before that. Raises `NoSuchUpload`.
+    """
+    try:
+        request.services.backend.head_object(request.caller, request.bucket, request.key)
+    except NoSuchObject:
+        raise NoSuchUpload from None
+    if not is_joined_of(record, named):
+        raise NoSuchUpload
+    return record
+
+
+def is_joined_of(record: ObjectRecord, named: Sequence[CompletedPart]) -> bool:
+    """Whether an object was joined of exactly these parts: their numbers, and the ETag that theirs make."""
+    if record.parts is None or list(part_numbers(record.parts)) != [part.number for part in named]:
+        return False
+    try:
+        return multipart_etag(named) == record.etag
+    except ValueError:  # an ETag that is no MD5 in hexadecimal
+        return False
 
 
 class _Waiting:
@@ -142,10 +169,10 @@ class _Completion:
             try:
                 return self._complete()
             except Done as done:
-                return done.record
+                return _again(self._request, self._named, done.record)
             except NoSuchUpload:
                 # Another request may have completed it while this one was on its way.
-                return _forgotten(self._request)
+                return _published(self._request, self._named)
             except Busy:
                 if waited >= BUSY_SECONDS:
                     raise S3Error("OperationAborted", "The multipart upload is being completed.") from None
@@ -210,10 +237,15 @@ class _Completion:
         )
 
     def _check_checksum(self, checksums: Mapping[str, str]) -> None:
-        """Compare what the client says of the whole object. A composite one may come with or without its count."""
+        """Compare what the client says of the whole object. A composite one may come with or without its count.
+
+        Without an announced algorithm AWS computes one of its own, and ignores values of any other.
+        """
         if self._checksum is None:
             return
         algorithm, expected = self._checksum
+        if not self._upload.announced and algorithm.name != self._upload.algorithm:
+            return
         computed = checksums.get(algorithm.name)
         if computed is None:
             raise S3Error(
@@ -315,7 +347,7 @@ def chosen_parts(
     return parts
 
 
-def multipart_etag(parts: Sequence[PartRecord]) -> str:
+def multipart_etag(parts: Sequence[PartRecord] | Sequence[CompletedPart]) -> str:
     """The MD5 of the parts' MD5s, and their number."""
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
     return f"{digest.hexdigest()}-{len(parts)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from backends.api import UploadRecord
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.operations.common import require_bucket
 from workers.operations.listing import encoding_type, render_list
@@ -12,10 +13,11 @@ from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import bounded_integer
 from workers.protocol.times import iso8601
-from workers.protocol.xml import Node
-from workers.request import Request, Response
+from workers.protocol.xml import Node, document, escape_replacing
+from workers.request import Request, Response, xml_response
 from workers.routing import Level, operation
 from workers.state.upload_index import ListedUpload
+from workers.state.uploads import PartsPage
 
 MAX_ENTRIES: Final = 1000
 _MAX_INTEGER: Final = 2**31 - 1
@@ -42,39 +44,46 @@ def list_parts(request: Request) -> Response:
     limit = _limit(request, "max-parts")
     value = request.query.get("part-number-marker", "")
     marker = bounded_integer("part-number-marker", value, 0, _MAX_INTEGER) if value else 0
-    show = encoding_type(request)
     upload = find_upload(request)
     page = uploads_of(request).parts(request.caller, request.bucket, upload.id, marker, limit)
-    return render_list(
-        "ListPartsResult",
-        [
-            ("Bucket", request.bucket),
-            ("Key", show(request.key)),
-            ("UploadId", upload.id),
-            ("PartNumberMarker", marker),
-            ("NextPartNumberMarker", page.parts[-1].number if page.parts else 0),
-            ("MaxParts", limit),
-            ("IsTruncated", page.truncated),
-            _person("Initiator", upload.owner),
-            _person("Owner", upload.owner),
-            ("StorageClass", upload.draft.storage_class),
-            ("ChecksumAlgorithm", upload.algorithm if upload.announced else None),
-            ("ChecksumType", upload.checksum_type if upload.announced else None),
-            *(
-                (
-                    "Part",
-                    [
-                        ("PartNumber", part.number),
-                        ("LastModified", iso8601(part.modified)),
-                        ("ETag", f'"{part.etag}"'),
-                        ("Size", part.size),
-                        *((ALGORITHMS[name].element, checksum) for name, checksum in part.checksums.items()),
-                    ],
-                )
-                for part in page.parts
-            ),
-        ],
+    return xml_response(
+        document(
+            "ListPartsResult",
+            _parts_nodes(request, upload, page, marker, limit),
+            # The key is the client's own: S3 has no encoding-type here.
+            escaping=escape_replacing,
+        )
     )
+
+
+def _parts_nodes(request: Request, upload: UploadRecord, page: PartsPage, marker: int, limit: int) -> list[Node]:
+    return [
+        ("Bucket", request.bucket),
+        ("Key", request.key),
+        ("UploadId", upload.id),
+        ("PartNumberMarker", marker),
+        ("NextPartNumberMarker", page.parts[-1].number if page.parts else 0),
+        ("MaxParts", limit),
+        ("IsTruncated", page.truncated),
+        _person("Initiator", upload.owner),
+        _person("Owner", upload.owner),
+        ("StorageClass", upload.draft.storage_class),
+        ("ChecksumAlgorithm", upload.algorithm if upload.announced else None),
+        ("ChecksumType", upload.checksum_type if upload.announced else None),
+        *(
+            (
+                "Part",
+                [
+                    ("PartNumber", part.number),
+                    ("LastModified", iso8601(part.modified)),
+                    ("ETag", f'"{part.etag}"'),
+                    ("Size", part.size),
+                    *((ALGORITHMS[name].element, checksum) for name, checksum in part.checksums.items()),
+                ],
+            )
+            for part in page.parts
+        ),
+    ]
 
 
 @operation("ListMultipartUploads", "GET", Level.BUCKET, query="uploads", action="s3:ListBucketMultipartUploads")
