@@ -1,9 +1,11 @@
-"""The errors of storage plugins as S3 errors, mapped in this one place."""
+"""The errors of storage plugins, and of Redis, as S3 errors, mapped in this one place."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+
+import redis
 
 from backends.api import (
     BackendError,
@@ -63,8 +65,13 @@ def s3_error(error: BackendError, bucket: str, key: str) -> S3Error | None:
             return None
 
 
-def refusal_of(error: BackendError, bucket: str, key: str, log: logging.Logger, fields: Mapping[str, str]) -> S3Error:
-    """The S3 error for a plugin's, whatever it is. What operators should know of it is logged."""
+def refusal_of(
+    error: BackendError | redis.RedisError, bucket: str, key: str, log: logging.Logger, fields: Mapping[str, str]
+) -> S3Error:
+    """The S3 error for a plugin's, whatever it is, or for Redis away. What operators should know of it is logged."""
+    if isinstance(error, redis.RedisError):
+        log.error("redis: %s: %s", type(error).__name__, error, extra=fields)
+        return S3Error("ServiceUnavailable", headers={"Retry-After": "1"})
     mapped = s3_error(error, bucket, key)
     if mapped is None or mapped.status in (500, 503, 507):
         log.error("storage: %s: %s", type(error).__name__, error, extra=fields, exc_info=mapped is None)

@@ -176,9 +176,6 @@ class Pipeline:
         """The S3 error of a refusal. What says that the storage fails is logged for operators."""
         if isinstance(error, S3Error):
             return error
-        if isinstance(error, redis.RedisError):
-            logger.error("redis: %s: %s", type(error).__name__, error, extra=_log_fields(request))
-            return S3Error("ServiceUnavailable", headers={"Retry-After": "1"})
         return refusal_of(error, request.bucket, request.key, logger, _log_fields(request))
 
     def _error_response(self, request: Request, error: S3Error) -> Response:

@@ -24,7 +24,7 @@ from backends.api import (
     UploadRecord,
 )
 from backends.faultpoints import reach
-from workers.backend_errors import s3_error
+from workers.backend_errors import refusal_of
 from workers.operations.common import precondition
 from workers.operations.multipart import find_upload, uploads_of
 from workers.operations.parts import part_numbers
@@ -151,14 +151,8 @@ class _Completion:
             return self._perform()
         except S3Error as error:
             return error
-        except BackendError as error:
-            mapped = s3_error(error, request.bucket, request.key)
-            if mapped is None or mapped.status >= 500:
-                logger.error("storage: %s: %s", type(error).__name__, error, extra={"request_id": request.id})
-            return mapped or S3Error("InternalError")
-        except redis.RedisError as error:
-            logger.error("redis: %s: %s", type(error).__name__, error, extra={"request_id": request.id})
-            return S3Error("ServiceUnavailable", headers={"Retry-After": "5"})
+        except (BackendError, redis.RedisError) as error:
+            return refusal_of(error, request.bucket, request.key, logger, {"request_id": request.id})
         except Exception:  # a bug must not leave the client waiting
             logger.exception("completion failed", extra={"request_id": request.id})
             return S3Error("InternalError")
