@@ -11,6 +11,7 @@ from workers.operations.common import check_owner, require_bucket
 from workers.operations.copying import HEADER as COPY_SOURCE
 from workers.operations.copying import CopySourceName, open_source, parse_copy_source
 from workers.operations.object_headers import draft_record
+from workers.operations.parts import PART_RANGE
 from workers.operations.range_source import RangeSource
 from workers.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM, parse_algorithm, parse_checksum_type
 from workers.protocol.errors import S3Error
@@ -23,7 +24,6 @@ from workers.routing import Level, Stream, operation
 from workers.state.uploads import Busy, Uploads, new_upload_id
 
 _PART_MODIFIER: Final = frozenset(("partNumber",))
-_PART_RANGE: Final = "Part number must be an integer between 1 and 10000, inclusive"
 
 
 def uploads_of(request: Request) -> Uploads:
@@ -75,8 +75,8 @@ def create_multipart_upload(request: Request) -> Response:
 def _part_number(request: Request) -> int:
     number = request.query.get("partNumber")
     if number is None:
-        raise S3Error("InvalidArgument", _PART_RANGE, ArgumentName="partNumber", ArgumentValue="")
-    return bounded_integer("partNumber", number, 1, 10_000, _PART_RANGE)
+        raise S3Error("InvalidArgument", PART_RANGE, ArgumentName="partNumber", ArgumentValue="")
+    return bounded_integer("partNumber", number, 1, 10_000, PART_RANGE)
 
 
 class BodyPartSource:

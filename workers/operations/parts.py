@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from typing import Final
 
 from backends.api import ObjectRecord, PartRecord, PartTable
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.ranges import Range
 
+PART_RANGE: Final = "Part number must be an integer between 1 and 10000, inclusive"
+
+
+def part_numbers(table: PartTable) -> Iterator[int]:
+    """The numbers that the parts were uploaded under, in order."""
+    for first, count, _ in table.runs:
+        yield from range(first, first + count)
+
 
 def part_range(record: ObjectRecord, number: int) -> Range | None:
-    """The bytes of a part by its number, None when there is none. Without a part table all is part 1."""
+    """The bytes of a part by its place from 1, None when there is none. Without a part table all is part 1.
+
+    The parts of a finished object count without gaps, whatever their numbers were, as with AWS.
+    """
     if record.parts is None:
         return Range(0, record.size - 1) if number == 1 else None
     offset = 0
-    for first, count, size in record.parts.runs:
-        if first <= number < first + count:
-            start = offset + (number - first) * size
+    before = 0
+    for _, count, size in record.parts.runs:
+        if before < number <= before + count:
+            start = offset + (number - before - 1) * size
             return Range(start, start + size - 1)
+        before += count
         offset += count * size
     return None
 
 
 def parts_after(table: PartTable, marker: int) -> Iterator[PartRecord]:
-    """The parts with a greater number than `marker`, in order, with their checksums."""
+    """The parts behind the place `marker`, in order and by their places, with their checksums."""
     algorithm = ALGORITHMS.get(table.algorithm)
-    index = 0
-    for first, count, size in table.runs:
-        for number in range(first, first + count):
-            if number > marker:
+    place = 0
+    for _, count, size in table.runs:
+        for _ in range(count):
+            place += 1
+            if place > marker:
                 checksums = {}
                 if algorithm is not None:
-                    digest = table.digests[index * algorithm.size : (index + 1) * algorithm.size]
+                    digest = table.digests[(place - 1) * algorithm.size : place * algorithm.size]
                     checksums[algorithm.name] = base64.b64encode(digest).decode()
-                yield PartRecord(number=number, size=size, etag="", checksums=checksums)
-            index += 1
+                yield PartRecord(number=place, size=size, etag="", checksums=checksums)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from backends.api import ObjectRecord, OpenObject
 from workers.operations.common import check_owner, version_id
 from workers.operations.object_headers import checksum_headers, object_headers, wants_checksums
-from workers.operations.parts import part_range
+from workers.operations.parts import PART_RANGE, part_range
 from workers.operations.refusals import check_object_read
 from workers.protocol.conditions import Outcome, evaluate_read, if_range_holds, read_conditions
 from workers.protocol.errors import S3Error
@@ -83,7 +83,7 @@ def _ranges(request: Request, record: ObjectRecord, response: Response) -> Seque
     if number is not None:
         if header is not None:
             raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-        return _part(record, bounded_integer("partNumber", number, 1, 10_000), response)
+        return _part(record, bounded_integer("partNumber", number, 1, 10_000, PART_RANGE), response)
     if header is not None:
         if_range = request.header("if-range")
         if if_range is None or if_range_holds(if_range, record.etag, record.modified // _SECOND):
