@@ -15,7 +15,7 @@ import redis
 
 from dispatcher.fleet import UNIX, this_host
 from dispatcher.front import ask_ready
-from dispatcher.registry import DRAINING, LEFT, STARTING, UP, Face, Pulse, Registry
+from dispatcher.registry import DRAINING, LEFT, REMOVE, RESTART, STARTING, UP, Face, Pulse, Registry
 from dispatcher.shard import Phase, ShardProcess, cpu_seconds
 from workers.settings import Settings
 
@@ -103,17 +103,24 @@ class Announcer:
     def _announce(self, shard: ShardProcess) -> None:
         known = self._announced[shard.name]
         state = _PHASES.get(shard.phase) or (DRAINING if shard.child.running else LEFT)
+        if state == LEFT == known.state:
+            return  # said once; its silence makes the dispatchers forget it
         restarted = shard.restarted
         answer = self._registry.heartbeat(
             shard.name, self._face(shard, state), self._pulse(shard, known), number=known.number
         )
+        wish, verb, token = answer.wish, *answer.wish.partition(" ")[::2]
+        if (verb == REMOVE and state == LEFT) or (verb in (REMOVE, RESTART) and not known.state):
+            # Carried out, or meant for an earlier life of this shard.
+            self._registry.fulfil(shard.name, wish)
+            shard.restarted, wish = token or shard.restarted, ""
+        if restarted and restarted != known.restarted and state == UP:
+            self._registry.fulfil(shard.name, f"{RESTART} {restarted}")
+            known.restarted = restarted
         if state != known.state:
             known.revision = answer.revision
         known.number, known.state = answer.number, state
-        self.wishes[shard.name] = answer.wish
-        if restarted and restarted != known.restarted and state == UP:
-            self._registry.fulfil(shard.name, f"restart {restarted}")
-            known.restarted = restarted
+        self.wishes[shard.name] = wish
 
     def _face(self, shard: ShardProcess, state: str) -> Face:
         settings = shard.settings

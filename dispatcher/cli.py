@@ -6,13 +6,16 @@ import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from dispatcher.eos_emulator_command import eos_emulator
+from dispatcher.fleet_commands import shards, status
+from dispatcher.haproxy import template
 from dispatcher.processes import SupervisionError
 from dispatcher.settings_page import render_page
-from dispatcher.supervisor import Supervisor
+from dispatcher.supervisor import Role, Supervisor
 from dispatcher.uploads_command import uploads
 from workers.settings import OPTIONS, Settings, SettingsError, load_settings, unknown_variables
 from workers.settings_kinds import Switch
@@ -48,15 +51,69 @@ def cli() -> None:
 def serve(config_file: str | None, **given: Any) -> None:
     """Serve DIR by S3. Every setting can also stand in a TOML file (--config) or in a SHARDGATE_ variable."""
 
+    _supervise(Role.SERVE, given, config_file, _check_serve)
+
+
+@cli.command()
+@_with_settings
+def shard(config_file: str | None, **given: Any) -> None:
+    """Run one shard of a fleet: it registers in Redis, and dispatchers on other hosts send it requests."""
+    _supervise(Role.SHARD, given, config_file, _check_shard)
+
+
+@cli.command()
+@_with_settings
+@click.option("--print-configuration", is_flag=True, help="Print HAProxy's configuration without shards, and end.")
+def dispatcher(config_file: str | None, print_configuration: bool, **given: Any) -> None:
+    """Run HAProxy in front of the fleet's shards, kept in step with the registry in Redis."""
+    if print_configuration:
+        click.echo(template(load_settings(given, os.environ, config_file)), nl=False)
+        return
+    _supervise(Role.DISPATCHER, given, config_file, _check_dispatcher)
+
+
+def _supervise(
+    role: Role, given: dict[str, Any], config_file: str | None, check: Callable[[Settings], None]
+) -> NoReturn:
     def read() -> Settings:
         settings = load_settings(given, os.environ, config_file)
-        if settings.backend == "posix" and settings.directory is None:
-            raise SettingsError("directory is not set: name the directory to serve, as in `shardgate serve DIR`")
+        check(settings)
         return settings
 
     for line in unknown_variables(os.environ):
         click.echo(f"shardgate: {line}", err=True)
-    raise SystemExit(Supervisor(read(), reload_settings=read).run())
+    raise SystemExit(Supervisor(read(), reload_settings=read, role=role).run())
+
+
+def _check_serve(settings: Settings) -> None:
+    if settings.backend == "posix" and settings.directory is None:
+        raise SettingsError("directory is not set: name the directory to serve, as in `shardgate serve DIR`")
+
+
+def _check_shard(settings: Settings) -> None:
+    _check_serve(settings)
+    _check_fleet(settings)
+    if not settings.advertise:
+        raise SettingsError("advertise is not set: name the HOST:PORT under which dispatchers reach this shard")
+    if not settings.access_key or not settings.master_key:
+        missing = "access_key" if not settings.access_key else "master_key"
+        raise SettingsError(f"{missing} is not set: all shards of a fleet need the same one")
+    if settings.tls_certificate is not None:
+        origin = settings.origins["tls_certificate"]
+        raise SettingsError(f"tls_certificate ({origin}): TLS ends at the dispatchers; shards speak HTTP")
+    if settings.backend == "memory":
+        raise SettingsError(f"backend ({settings.origins['backend']}): what memory holds, no other shard sees")
+
+
+def _check_dispatcher(settings: Settings) -> None:
+    _check_fleet(settings)
+
+
+def _check_fleet(settings: Settings) -> None:
+    if not settings.redis_url:
+        raise SettingsError("redis_url is not set: the hosts of a fleet find each other in a Redis that they share")
+    if settings.shards:
+        raise SettingsError(f"shards ({settings.origins['shards']}): only for `shardgate serve`")
 
 
 @cli.command()
@@ -82,7 +139,10 @@ def config(config_file: str | None, as_json: bool, markdown: bool, **given: Any)
         click.echo(f"{name:<{width}}  {text:<24}  # {origin}")
 
 
+cli.add_command(shards)
+cli.add_command(status)
 cli.add_command(uploads)
+cli.add_command(eos_emulator)
 
 
 @cli.command()

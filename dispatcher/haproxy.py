@@ -90,6 +90,13 @@ def render(settings: Settings, place: Place, servers: Iterable[Server], *, descr
     return "# Written by shardgate; changes are lost.\n\n" + "\n".join(sections)
 
 
+def template(settings: Settings) -> str:
+    """A configuration for an HAProxy that something else starts: it listens by itself and begins without shards."""
+    bind = f"unix@{settings.listen_socket}" if settings.listen_socket is not None else settings.bind
+    place = Place(bind, settings.state_dir / "run" / "haproxy.sock", settings.tls_certificate)
+    return render(settings, place, ())
+
+
 def server_arguments(server: Server) -> str:
     """What follows the name of a server, in the configuration and in `add server`: everything but its state."""
     return (
