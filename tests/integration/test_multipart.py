@@ -14,9 +14,10 @@ from uuid import uuid4
 import pytest
 from awscrt import checksums as crt
 from botocore.exceptions import ClientError
+from redis import Redis
 
 from tests.support.fast_client import Client, path_of
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, RedisServer
 from tests.support.multipart import SMALL_PARTS, ClientUpload, body, content_of, etag_of, open_uploads
 
 MIB = 1 << 20
@@ -162,10 +163,19 @@ def test_what_a_completion_refuses(s3: Any, begin: Begin) -> None:
     assert complete() == (400, "MalformedXML")
     assert refused(upload.complete, MpuObjectSize=31) == (400, "InvalidRequest")
     assert refused(upload.complete, ChecksumType="COMPOSITE") == (400, "InvalidRequest")
-    assert refused(upload.complete, ChecksumCRC32="AAAAAA==") == (400, "InvalidRequest")
-    assert refused(upload.complete, ChecksumSHA256=sha256(b"?") + "-3") == (400, "InvalidRequest")
+    assert refused(upload.complete, ChecksumCRC32="bad") == (400, "InvalidRequest")
     assert refused(upload.complete, ChecksumCRC64NVME=crc("CRC64NVME", b"?")) == (400, "BadDigest")
     assert upload.complete(MpuObjectSize=30, ChecksumCRC64NVME=crc("CRC64NVME", upload.content))["ETag"]
+
+
+@pytest.mark.parametrize("value", [{"ChecksumCRC32": "AAAAAA=="}, {"ChecksumSHA256": sha256(b"?") + "-3"}])
+def test_a_completion_ignores_a_checksum_that_its_upload_does_not_have(begin: Begin, value: dict[str, str]) -> None:
+    upload = begin()
+    upload.put(1, b"one")
+    assert upload.complete(**value)["ETag"]
+    announced = begin(ChecksumAlgorithm="CRC32C", ChecksumType="FULL_OBJECT")
+    announced.put(1, b"one")
+    assert refused(announced.complete, **value) == (400, "InvalidRequest")
 
 
 def test_parts_but_the_last_have_five_mebibytes_at_least(gateway: Gateway) -> None:
@@ -219,9 +229,16 @@ def test_a_subset_may_be_named(s3: Any, bucket: str, begin: Begin) -> None:
         upload.put(number, body(30_000, number))
     assert upload.complete(2, 3, 6)["ETag"] == etag_of(upload.datas[number] for number in (2, 3, 6))
     assert content_of(s3, bucket, "dir/key") == b"".join(upload.datas[number] for number in (2, 3, 6))
-    part = s3.get_object(Bucket=bucket, Key="dir/key", PartNumber=6)
-    assert (part["Body"].read(), part["PartsCount"]) == (upload.datas[6], 3)
-    assert refused(s3.get_object, Bucket=bucket, Key="dir/key", PartNumber=1)[0] == 416
+    # The object's parts count without gaps.
+    for place, number in enumerate((2, 3, 6), 1):
+        part = s3.get_object(Bucket=bucket, Key="dir/key", PartNumber=place)
+        assert (part["Body"].read(), part["PartsCount"]) == (upload.datas[number], 3)
+    assert refused(s3.get_object, Bucket=bucket, Key="dir/key", PartNumber=6) == (416, "InvalidPartNumber")
+    attributes = s3.get_object_attributes(Bucket=bucket, Key="dir/key", ObjectAttributes=["ObjectParts"])
+    assert [part["PartNumber"] for part in attributes["ObjectParts"]["Parts"]] == [1, 2, 3]
+    for number in (0, 10_001):
+        with pytest.raises(ClientError, match="Part number must be an integer between 1 and 10000, inclusive"):
+            s3.get_object(Bucket=bucket, Key="dir/key", PartNumber=number)
 
 
 def test_a_completed_upload_answers_again_and_takes_no_more(s3: Any, bucket: str, begin: Begin) -> None:
@@ -233,6 +250,46 @@ def test_a_completed_upload_answers_again_and_takes_no_more(s3: Any, bucket: str
     assert refused(upload.listed) == (404, "NoSuchUpload")
     assert refused(upload.abort) == (404, "NoSuchUpload")
     assert content_of(s3, bucket, "dir/key") == b"one"
+
+
+def test_a_completed_upload_answers_again_for_the_same_parts_only(
+    start_gateway: Callable[..., Gateway], redis_server: RedisServer, redis_client: Redis
+) -> None:
+    s3 = start_gateway(*SMALL_PARTS, "--redis-url", redis_server.url).s3()
+    s3.create_bucket(Bucket="bucket")
+    upload = ClientUpload(s3, "bucket", "key").begin()
+    for number in (1, 2, 4):
+        upload.put(number, b"%d" % number)
+    first = upload.complete(2, 4)
+
+    def answers_for_the_same_parts_only() -> None:
+        again = upload.complete(2, 4)
+        assert (again["ETag"], again["Location"]) == (first["ETag"], first["Location"])
+        for numbers in ((1, 2, 4), (2,), (1, 2)):
+            assert refused(upload.complete, *numbers) == (404, "NoSuchUpload")
+        for etag in (upload.etags[1], '""', '"no hexadecimal"', '"é"'):
+            parts = [{"PartNumber": 2, "ETag": etag}, {"PartNumber": 4, "ETag": upload.etags[4]}]
+            outcome = refused(s3.complete_multipart_upload, **upload.name, MultipartUpload={"Parts": parts})
+            assert outcome == (404, "NoSuchUpload")
+
+    answers_for_the_same_parts_only()
+    redis_client.flushall()
+    # Now only the object itself tells.
+    answers_for_the_same_parts_only()
+    s3.delete_object(Bucket="bucket", Key="key")
+    assert refused(upload.complete, 2, 4) == (404, "NoSuchUpload")
+
+
+def test_a_completed_upload_whose_object_is_deleted_is_gone(s3: Any, bucket: str, begin: Begin) -> None:
+    upload = begin()
+    upload.put(1, b"one")
+    upload.complete()
+    s3.put_object(Bucket=bucket, Key="dir/key", Body=b"another")
+    # It was published once; that it was replaced does not make it a failure.
+    assert upload.complete()["ETag"] == etag_of([b"one"])
+    assert content_of(s3, bucket, "dir/key") == b"another"
+    s3.delete_object(Bucket=bucket, Key="dir/key")
+    assert refused(upload.complete) == (404, "NoSuchUpload")
 
 
 def test_completions_at_the_same_time_answer_alike(s3: Any, bucket: str, begin: Begin) -> None:
@@ -399,7 +456,8 @@ def test_composite_checksums(s3: Any, bucket: str, begin: Begin) -> None:
     attributes = s3.get_object_attributes(
         Bucket=bucket, Key="dir/key", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize"]
     )
-    assert attributes["Checksum"]["ChecksumSHA256"] == whole
+    assert attributes["Checksum"]["ChecksumSHA256"] == whole.removesuffix("-2")
+    assert s3.head_object(Bucket=bucket, Key="dir/key", ChecksumMode="ENABLED")["ChecksumSHA256"] == whole
     assert attributes["ObjectParts"]["TotalPartsCount"] == 2
     assert [part["ChecksumSHA256"] for part in attributes["ObjectParts"]["Parts"]] == [sha256(data) for data in datas]
     page = s3.get_object_attributes(
