@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from backends.api import ObjectRecord, Precondition
+from backends.api import KeyNotStorable, NoSuchObject, ObjectRecord, Precondition
 from workers.operations.common import check_owner
 from workers.protocol.conditions import ReadConditions, evaluate_read, parse_etag_list
 from workers.protocol.errors import S3Error
-from workers.protocol.names import check_key
+from workers.protocol.names import MAX_KEY_BYTES, check_key
 from workers.protocol.target import decode_key
 from workers.request import Request, Response
 from workers.routing import Level, operation
@@ -20,33 +20,47 @@ HEADER: Final = "x-amz-rename-source"
 @operation("RenameObject", "PUT", Level.OBJECT, query="renameObject", action="s3:PutObject", writes=True)
 def rename_object(request: Request) -> Response:
     """Rename within the bucket; conditions on both ends are checked at the moment of renaming."""
-    source = _source(request)
+    sources = _sources(request)
     target_condition = _condition(request.header, "", existing_needed=True)
     source_condition = _condition(request.header, HEADER + "-", existing_needed=False)
     check_owner(request)
-    if source == request.key:
+    for source in sources:
+        try:
+            if source == request.key:
+                request.services.backend.head_object(request.caller, request.bucket, source)
+                break
+            request.services.backend.rename_object(
+                request.caller, request.bucket, source, request.key, source_condition, target_condition
+            )
+        except (NoSuchObject, KeyNotStorable):
+            continue
+        return Response(200)
+    if request.key in sources:
         raise S3Error("InvalidRequest", "The source and the destination of a rename are the same key.")
-    request.services.backend.rename_object(
-        request.caller, request.bucket, source, request.key, source_condition, target_condition
-    )
-    return Response(200)
+    raise S3Error("NoSuchKey", Key=sources[-1])
 
 
-def _source(request: Request) -> str:
-    """The source's key. The header is percent-encoded, `[/]bucket/key`, and the bucket must be this one."""
+def _sources(request: Request) -> list[str]:
+    """The keys that the header may mean, the first that there is counts.
+
+    It is a percent-encoded key, perhaps behind a slash, as in AWS's samples of this operation; clients that write it
+    like `x-amz-copy-source` put the bucket before it.
+    """
     value = request.header(HEADER)
     if value is None:
         raise S3Error("InvalidArgument", "Missing required header", ArgumentName=HEADER, ArgumentValue="null")
-    bucket, slash, key = decode_key(value.removeprefix("/")).partition("/")
-    if not slash or bucket != request.bucket or not key:
+    key = decode_key(value.removeprefix("/"))
+    if not key:
         raise S3Error(
-            "InvalidArgument",
-            "The rename source must be a key in the same bucket: bucket/key",
-            ArgumentName=HEADER,
-            ArgumentValue=value[:2048],
+            "InvalidArgument", "The rename source must be a key.", ArgumentName=HEADER, ArgumentValue=value[:2048]
         )
-    check_key(key)
-    return key
+    prefix = request.bucket + "/"
+    rest = key[len(prefix) :] if key.startswith(prefix) else ""
+    if not rest:
+        check_key(key)
+        return [key]
+    check_key(rest)
+    return [key, rest] if len(key.encode()) <= MAX_KEY_BYTES else [rest]
 
 
 def _condition(header: Callable[[str], str | None], prefix: str, *, existing_needed: bool) -> Precondition:
