@@ -235,7 +235,7 @@ def test_a_subset_may_be_named(s3: Any, bucket: str, begin: Begin) -> None:
         assert (part["Body"].read(), part["PartsCount"]) == (upload.datas[number], 3)
     assert refused(s3.get_object, Bucket=bucket, Key="dir/key", PartNumber=6) == (416, "InvalidPartNumber")
     attributes = s3.get_object_attributes(Bucket=bucket, Key="dir/key", ObjectAttributes=["ObjectParts"])
-    assert [part["PartNumber"] for part in attributes["ObjectParts"]["Parts"]] == [1, 2, 3]
+    assert attributes["ObjectParts"] == {"TotalPartsCount": 3}
     for number in (0, 10_001):
         with pytest.raises(ClientError, match="Part number must be an integer between 1 and 10000, inclusive"):
             s3.get_object(Bucket=bucket, Key="dir/key", PartNumber=number)

@@ -78,10 +78,10 @@ def _wanted(request: Request) -> frozenset[str]:
 
 
 def _parts(request: Request, record: ObjectRecord) -> list[Node]:
-    """One page of the parts. Single parts are listed only where each has a checksum, as with AWS."""
+    """One page of the parts. Single parts are listed only of a composite checksum, as with AWS."""
     table = record.parts
     assert table is not None  # noqa: S101 -- the caller asked
-    if not table.algorithm:
+    if not table.algorithm or record.checksum_type != "COMPOSITE":
         return [("PartsCount", table.count)]
     limit = min(_number(request, "x-amz-max-parts", MAX_PARTS), MAX_PARTS)
     marker = _number(request, "x-amz-part-number-marker", 0)
