@@ -121,14 +121,16 @@ class UploadIndex:
                 return page
         raise redis.ConnectionError("Redis keeps losing the index of uploads")
 
-    def prune(self, caller: Caller, bucket: str) -> int:
-        """Drop entries without an upload; returns how many."""
+    def prune(self, caller: Caller, bucket: str) -> list[str]:
+        """Drop entries without an upload; returns the ids."""
         shown = {member for member, _ in self._redis.zscan_iter(_order(bucket), count=_CHUNK)}
         if not shown:
-            return 0
+            return []
         # An upload is in the storage before it is in the index: what is missing there now has ended.
         present = {_member(upload.key, upload.id) for upload in self._backend.list_uploads(caller, bucket)}
-        return self._drop(bucket, shown - present)
+        gone = shown - present
+        self._drop(bucket, gone)
+        return [_parsed(member)[1] for member in gone]
 
     def _page(self, bucket: str, prefix: str, delimiter: str, position: bytes, limit: int) -> UploadsPage:
         members: list[bytes] = []
@@ -203,11 +205,10 @@ class UploadIndex:
         self._drop(bucket, before - present)
         self._redis.set(_ready(bucket), epoch, px=READY_MS)
 
-    def _drop(self, bucket: str, members: Iterable[bytes]) -> int:
+    def _drop(self, bucket: str, members: Iterable[bytes]) -> None:
         gone = sorted(members)
         for start in range(0, len(gone), _CHUNK):
             self._remove(bucket, gone[start : start + _CHUNK])
-        return len(gone)
 
     def _add(self, bucket: str, uploads: list[UploadRecord]) -> None:
         if not uploads:

@@ -59,7 +59,9 @@ class UploadJanitor:
             states = self._uploads.states([upload.id for upload in uploads])
             for upload, state in zip(uploads, states, strict=True):
                 removed += self._look_after(bucket, upload, state, max_age)
-        return removed + self._uploads.index.prune(self._caller, bucket)
+        ended = self._uploads.index.prune(self._caller, bucket)
+        self._uploads.forget_ended(ended)
+        return removed + len(ended)
 
     def _all(self, bucket: str) -> Iterable[UploadRecord]:
         return self._backend.list_uploads(self._caller, bucket)

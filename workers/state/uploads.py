@@ -47,8 +47,10 @@ OPEN_LIFETIME_MS: Final = 7 * 86_400_000
 """An upload that nobody touched for a week leaves Redis; the storage still has it."""
 DONE_LIFETIME_MS: Final = 86_400_000
 """How long a completion that is asked for again gets the same answer."""
-LEASE_MS: Final = 15_000
-RENEW_SECONDS: Final = 5.0
+LEASE_MS: Final = 6_000
+"""After which a completion whose worker died may be repeated. A living one that stalls for longer loses only its lead:
+the storage publishes once all the same."""
+RENEW_SECONDS: Final = 2.0
 RESTORE_SECONDS: Final = 60.0
 """For how long one restores alone. Ten thousand parts take less than a second from a disk."""
 RESTORE_PATIENCE: Final = 20.0
@@ -248,6 +250,12 @@ class Uploads:
         self.index.remove(bucket, upload)
         self._redis.delete(_name(upload.id))
         self._known.pop((bucket, upload.id), None)
+
+    def forget_ended(self, upload_ids: Sequence[str]) -> None:
+        """Delete the hashes of uploads that the storage has no more, but for the answers of completed ones."""
+        for upload_id, state in zip(upload_ids, self.states(upload_ids), strict=True):
+            if state is not State.DONE:
+                self._redis.delete(_name(upload_id))
 
     def forget(self, bucket: str, upload_ids: Iterable[str]) -> None:
         """The bucket is gone, and these uploads with it."""

@@ -170,9 +170,9 @@ def test_entries_without_upload_are_pruned(filled):
     page(uploads)
     for _, upload_id in expected[::2]:
         fleet.backend.abort_upload(CALLER, BUCKET, upload_id)
-    assert uploads.index.prune(CALLER, BUCKET) == len(expected[::2])
+    assert sorted(uploads.index.prune(CALLER, BUCKET)) == sorted(upload_id for _, upload_id in expected[::2])
     assert walk(uploads, 1000) == (expected[1::2], [])
-    assert uploads.index.prune(CALLER, BUCKET) == 0
+    assert uploads.index.prune(CALLER, BUCKET) == []
 
 
 def test_a_deleted_bucket_leaves_no_key(filled):
