@@ -21,6 +21,9 @@ CATALOGUE: Final[Mapping[str, ErrorKind]] = MappingProxyType(
     {code: ErrorKind(status, message) for code, (status, message) in ERROR_CODES.items()}
 )
 
+# AWS names the resource by other elements, if at all; clients compare the whole of this one.
+_WITHOUT_RESOURCE: Final = frozenset({"InvalidRequest"})
+
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -53,7 +56,7 @@ class S3Error(Exception):
 
 
 def render_error(error: S3Error, *, resource: str, request_id: str, host_id: str) -> bytes:
-    """Return the error document. `resource` is left out when empty.
+    """Return the error document. `resource` is left out when empty, and of an InvalidRequest.
 
     The root has no namespace, as with AWS. The document can always be written: characters that XML cannot hold are
     replaced by U+FFFD, since an element often repeats what the client sent.
@@ -66,7 +69,7 @@ def render_error(error: S3Error, *, resource: str, request_id: str, host_id: str
         "</Message>",
     ]
     parts += [f"<{name}>{escape_replacing(value)}</{name}>" for name, value in error.elements.items()]
-    if resource:
+    if resource and error.code not in _WITHOUT_RESOURCE:
         parts.append(f"<Resource>{escape_replacing(resource)}</Resource>")
     parts.append(
         f"<RequestId>{escape_replacing(request_id)}</RequestId><HostId>{escape_replacing(host_id)}</HostId></Error>"

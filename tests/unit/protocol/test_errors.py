@@ -96,6 +96,11 @@ def test_golden_document_with_own_message_and_without_resource() -> None:
     )
 
 
+def test_an_invalid_request_has_no_resource() -> None:
+    assert b"<Resource>" not in render_error(S3Error("InvalidRequest"), resource="/b/a", request_id="1", host_id="h")
+    assert b"<Resource>/b/a<" in render_error(S3Error("InvalidArgument"), resource="/b/a", request_id="1", host_id="h")
+
+
 @pytest.mark.parametrize("code", sorted(code for code, kind in CATALOGUE.items() if kind.status >= 400))
 def test_botocore_reads_every_error(code: str) -> None:
     error = S3Error(code, BucketName="b")
