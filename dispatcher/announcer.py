@@ -16,7 +16,7 @@ import redis
 from dispatcher.fleet import UNIX, this_host
 from dispatcher.front import ask_ready
 from dispatcher.registry import DRAINING, LEFT, REMOVE, RESTART, STARTING, UP, Face, Pulse, Registry
-from dispatcher.shard import Phase, ShardProcess, cpu_seconds
+from dispatcher.shard import Phase, ShardProcess, capacity, cpu_seconds
 from workers.settings import Settings
 
 _PHASES: Final = {Phase.STARTING: STARTING, Phase.UP: UP, Phase.DRAINING: DRAINING, Phase.RESTARTING: DRAINING}
@@ -131,7 +131,7 @@ class Announcer:
             address=address,
             host=self._host,
             weight=settings.shard_weight,
-            connections=settings.workers * settings.worker_connections,
+            connections=capacity(settings),
             state=state,
             restarted=shard.restarted,
         )

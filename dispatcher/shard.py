@@ -253,6 +253,11 @@ class ShardProcess:
             self._listener = None
 
 
+def capacity(settings: Settings) -> int:
+    """Requests that dispatchers may send to a shard at a time: room is left for their idle connections."""
+    return max(1, settings.workers * settings.worker_connections * 3 // 4)
+
+
 def shard_settings(settings: Settings, listen_socket: Path) -> Settings:
     """The settings of a shard behind the HAProxy of its own host."""
     return replace(

@@ -25,7 +25,7 @@ from dispatcher.keeper import Keeper
 from dispatcher.processes import SupervisionError, describe_status
 from dispatcher.proxy import Proxy
 from dispatcher.registry import REMOVE, RESTART, Registry, number_of
-from dispatcher.shard import PROBE_INTERVAL, Phase, ShardProcess, shard_environment, shard_settings
+from dispatcher.shard import PROBE_INTERVAL, Phase, ShardProcess, capacity, shard_environment, shard_settings
 from dispatcher.statedir import RootCredentials, StateDirectory
 from workers.settings import OPTION_BY_NAME, Settings, SettingsError
 from workers.state.redis import UnsupportedRedisUrl, connect, ping
@@ -418,7 +418,7 @@ def _server_of(shard: ShardProcess) -> Server:
         number=number_of(shard.name),
         address=f"{UNIX}{settings.listen_socket}",
         weight=settings.shard_weight,
-        connections=settings.workers * settings.worker_connections,
+        connections=capacity(settings),
         accepting=False,
     )
 
