@@ -35,6 +35,7 @@ __all__ = [
     "Reason",
     "bucket_arn",
     "decide",
+    "decide_assume_role",
     "denial_message",
     "object_arn",
 ]
@@ -141,52 +142,94 @@ def decide(
     """
     if bucket is not None and action in _REPAIRS and _owns(principal, bucket):
         return _REPAIR
-    identity = boundary = session = granted_by = None
+    policy = None if bucket is None else bucket.policy
+    denial, sides = _evaluate(action, resource, principal, context, policy)
+    if denial is not None:
+        return denial
+    if bucket is None:
+        return _combine(principal, principal.account_id, sides)
+    if bucket.restricted and _is_foreign(principal, bucket):
+        return _RESTRICTED
+    owner = bucket.owner
+    if bucket.ownership.acls_enabled or action in _OF_UPLOAD:
+        owner = _with_object(action, principal, bucket, lookup, sides)
+    return _combine(principal, owner, sides)
+
+
+def decide_assume_role(
+    action: str, role: str, owner: str, trust: CompiledPolicy, principal: Principal, context: RequestContext
+) -> Decision:
+    """Whether a principal may assume a role: its trust policy has to say so, whoever asks.
+
+    Where it names only the caller's account, or the caller is of another account, his identity policies have to too.
+
+    Args:
+        action: "sts:AssumeRole" or "sts:AssumeRoleWithWebIdentity".
+        role: its ARN.
+        owner: canonical user id of its account.
+    """
+    denial, sides = _evaluate(action, role, principal, context, trust)
+    if denial is not None:
+        return denial
+    return _combine(principal, owner, sides) if sides.grant else _NO_RESOURCE
+
+
+class _Sides:
+    """What the documents said, none of which denied: the rules that allow, and the resource's grant with its reason."""
+
+    __slots__ = ("boundary", "by", "grant", "identity", "session")
+
+    def __init__(self) -> None:
+        self.identity: Rule | None = None
+        self.boundary: Rule | None = None
+        self.session: Rule | None = None
+        self.grant = NONE
+        self.by: Decision | None = None
+
+    def add(
+        self, acl: Acl | None, permissions: frozenset[str], principal: Principal, ignore_public: bool, by: Decision
+    ) -> None:
+        """Let an ACL grant more than what is granted so far."""
+        if acl is not None and self.grant < DIRECT:
+            strength = granted(acl, permissions, principal, ignore_public=ignore_public)
+            if strength > self.grant:
+                self.grant, self.by = strength, by
+
+
+def _evaluate(
+    action: str,
+    resource: str,
+    principal: Principal,
+    context: RequestContext,
+    resource_policy: CompiledPolicy | None,
+) -> tuple[Decision | None, _Sides]:
+    """The denial of the first document that denies, or what all of them allow."""
+    sides = _Sides()
     for policy in principal.policies:
         strength, rule = policy.evaluate(action, resource, principal, context)
-        if strength == DENY:
-            return _decision(rule)
-        if strength and identity is None:
-            identity = rule
-    if principal.boundary is not None:
-        strength, boundary = principal.boundary.evaluate(action, resource, principal, context)
-        if strength == DENY:
-            return _decision(boundary)
-    if principal.session is not None:
-        for policy in principal.session:
-            strength, rule = policy.evaluate(action, resource, principal, context)
+        if rule is not None:
             if strength == DENY:
-                return _decision(rule)
-            if strength and session is None:
-                session = rule
-    grant = NONE
-    if bucket is not None and bucket.policy is not None:
-        grant, granted_by = bucket.policy.evaluate(action, resource, principal, context)
-        if grant == DENY:
-            return _decision(granted_by)
-    owner = principal.account_id if bucket is None else bucket.owner
-    by: Decision | None = None if granted_by is None else granted_by.decision
-    if bucket is not None:
-        if bucket.restricted and _is_foreign(principal, bucket):
-            return _RESTRICTED
-        if bucket.ownership.acls_enabled or action in _OF_UPLOAD:
-            grant, by, owner = _with_object(action, principal, bucket, lookup, grant, by)
-    return _combine(principal, owner, _Sides(identity, boundary, session, grant, by))
-
-
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """What the documents said, none of which denied: the rules that allow, and the resource's grant."""
-
-    identity: Rule | None
-    boundary: Rule | None
-    session: Rule | None
-    grant: int
-    by: Decision | None
-
-
-def _decision(rule: Rule | None) -> Decision:
-    return _NOT_ALLOWED if rule is None else rule.decision
+                return rule.decision, sides
+            if sides.identity is None:
+                sides.identity = rule
+    if principal.boundary is not None:
+        strength, rule = principal.boundary.evaluate(action, resource, principal, context)
+        if rule is not None and strength == DENY:
+            return rule.decision, sides
+        sides.boundary = rule
+    for policy in principal.session or ():
+        strength, rule = policy.evaluate(action, resource, principal, context)
+        if rule is not None:
+            if strength == DENY:
+                return rule.decision, sides
+            sides.session = rule
+    if resource_policy is not None:
+        strength, rule = resource_policy.evaluate(action, resource, principal, context)
+        if rule is not None:
+            if strength == DENY:
+                return rule.decision, sides
+            sides.grant, sides.by = strength, rule.decision
+    return None, sides
 
 
 def _owns(principal: Principal, bucket: BucketAccess) -> bool:
@@ -200,49 +243,35 @@ def _is_foreign(principal: Principal, bucket: BucketAccess) -> bool:
     return principal.account_id != bucket.owner and not principal.root and principal.kind is not PrincipalKind.SERVICE
 
 
-def _with_object(
-    action: str,
-    principal: Principal,
-    bucket: BucketAccess,
-    lookup: Lookup | None,
-    grant: int,
-    by: Decision | None,
-) -> tuple[int, Decision | None, str]:
-    """The grant with what ACLs and the initiator of an upload add to it, and who owns the resource."""
-    owner = bucket.owner
+def _with_object(action: str, principal: Principal, bucket: BucketAccess, lookup: Lookup | None, sides: _Sides) -> str:
+    """Add to the grant what ACLs and the initiator of an upload add; the account that owns the resource."""
+    ignore = bucket.block.ignore_public_acls
     if action in _OF_UPLOAD:
-        upload = lookup() if lookup is not None and grant < ACCOUNT else None
+        upload = lookup() if lookup is not None and sides.grant < ACCOUNT else None
         if upload is not None and upload.initiator and upload.initiator == principal.account_id:
             direct = principal.kind is PrincipalKind.ACCOUNT
-            return (DIRECT if direct else ACCOUNT), _INITIATOR, owner
-        return grant, by, owner
-    ignore = bucket.block.ignore_public_acls
-    wanted = BUCKET_ACTIONS.get(action)
-    if wanted is not None:
-        if bucket.acl is not None and grant < DIRECT:
-            strength = granted(bucket.acl, wanted, principal, ignore_public=ignore)
-            if strength > grant:
-                return strength, _BUCKET_ACL, owner
-        return grant, by, owner
-    if action not in _OF_OBJECT_OWNER or lookup is None:
-        return grant, by, owner
-    found = lookup()
-    if found is None:
-        return grant, by, owner
-    if found.owner and found.owner != owner:
-        # The bucket's owner cannot give away what is not his.
-        grant, by, owner = NONE, None, found.owner
-    permissions = OBJECT_ACTIONS.get(action)
-    if permissions is not None and found.acl is not None and grant < DIRECT:
-        strength = granted(found.acl, permissions, principal, ignore_public=ignore)
-        if strength > grant:
-            return strength, _OBJECT_ACL, owner
-    return grant, by, owner
+            sides.grant, sides.by = (DIRECT if direct else ACCOUNT), _INITIATOR
+    elif action in BUCKET_ACTIONS:
+        sides.add(bucket.acl, BUCKET_ACTIONS[action], principal, ignore, _BUCKET_ACL)
+    elif action in _OF_OBJECT_OWNER and lookup is not None:
+        found = lookup()
+        if found is None:
+            return bucket.owner
+        if found.owner and found.owner != bucket.owner:
+            # The bucket's owner cannot give away what is not his.
+            sides.grant, sides.by = NONE, None
+        if action in OBJECT_ACTIONS:
+            sides.add(found.acl, OBJECT_ACTIONS[action], principal, ignore, _OBJECT_ACL)
+        return found.owner or bucket.owner
+    return bucket.owner
+
+
+_WITHOUT_POLICIES: Final = (PrincipalKind.ANONYMOUS, PrincipalKind.SERVICE, PrincipalKind.WEB_IDENTITY)
 
 
 def _combine(principal: Principal, owner: str, sides: _Sides) -> Decision:
     kind = principal.kind
-    if kind is PrincipalKind.ANONYMOUS or kind is PrincipalKind.SERVICE:
+    if kind in _WITHOUT_POLICIES:
         return sides.by if sides.by is not None and sides.grant >= DIRECT else _NOT_ALLOWED
     if principal.session is not None and sides.session is None and not _passes_session(principal, owner, sides):
         return Decision(False, Reason.SESSION_POLICY, principal.session[0].name if principal.session else "")

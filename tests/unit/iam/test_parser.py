@@ -75,7 +75,7 @@ def test_refused(document: str, message: str, detail: str, kind: Kind):
         {"Principal": {"AWS": "arn:aws:iam::123456789012:user/a/b/c", "CanonicalUser": OWNER}},
         {"Principal": {"AWS": "arn:aws:sts::123456789012:assumed-role/r/s"}},
         {"Principal": {"AWS": "arn:aws:sts::123456789012:federated-user/u"}},
-        {"Principal": {"Federated": ["accounts.example.org", "arn:aws:iam::123456789012:saml-provider/x"]}},
+        {"Principal": {"Federated": ["accounts.example.org", "arn:aws:iam::123456789012:oidc-provider/x/y"]}},
         {"Principal": {"Service": "logging.s3.amazonaws.com"}},
         {"Action": "*"},
         {"Action": "s3:*"},

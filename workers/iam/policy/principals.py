@@ -34,6 +34,8 @@ class PrincipalKind(enum.Enum):
     """An account's own keys (its root user)."""
     USER = "User"
     ROLE = "AssumedRole"
+    WEB_IDENTITY = "FederatedUser"
+    """The holder of an OIDC token who is about to assume a role by it."""
     SERVICE = "Service"
     """The gateway itself on behalf of a function of its own, such as the delivery of logs."""
 
@@ -94,8 +96,11 @@ class Principal:
             own = [(self.arn, DIRECT)]
         elif self.kind is PrincipalKind.ROLE:
             own = [(self.arn, SESSION), (self.role_arn, DIRECT)]
-            if self.provider:
-                own.append((f"federated:{self.provider}", DIRECT))
+        if self.provider:
+            arn = f"arn:{PARTITION}:iam::{number}:oidc-provider/{self.provider}"
+            own += [(f"federated:{self.provider}", DIRECT), (f"federated:{arn}", DIRECT)]
+        if self.kind is PrincipalKind.WEB_IDENTITY:
+            return own
         strength = DIRECT if self.kind is PrincipalKind.ACCOUNT else ACCOUNT
         return [*own, (f"account:{number}", strength), (f"canonical:{self.account_id}", strength)]
 
@@ -188,6 +193,14 @@ def role_principal(
     )
 
 
+def web_identity_principal(account_id: str, provider: str, *, user_id: str = "") -> Principal:
+    """The holder of a token of a provider that an account trusts. Only trust policies speak of him.
+
+    `provider` is the URL without its scheme, `user_id` the token's subject.
+    """
+    return Principal(kind=PrincipalKind.WEB_IDENTITY, account_id=account_id, provider=provider, user_id=user_id)
+
+
 def service_principal(name: str) -> Principal:
     """A function of the gateway, under the name that bucket policies give it: `logging.s3.amazonaws.com`."""
     return Principal(kind=PrincipalKind.SERVICE, name=name)
@@ -202,7 +215,7 @@ _ARN: Final = re.compile(
     r"|sts::\d{12}:(?:assumed-role/[^/*?]+/[^/*?]+|federated-user/[^/*?]+))",
     re.ASCII,
 )
-_PROVIDER_ARN: Final = re.compile(rf"arn:{PARTITION}:iam::\d{{12}}:(?:oidc|saml)-provider/(?P<name>[^*?\s]+)", re.ASCII)
+_PROVIDER_ARN: Final = re.compile(rf"arn:{PARTITION}:iam::\d{{12}}:oidc-provider/[^*?\s]+", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{12}", re.ASCII)
 _CANONICAL: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SERVICE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*\.amazonaws\.com", re.ASCII)
@@ -228,7 +241,5 @@ def principal_name(kind: str, text: str) -> str | None:
         return f"canonical:{text}" if _CANONICAL.fullmatch(text) else None
     if kind == "Service":
         return f"service:{text}" if _SERVICE.fullmatch(text) else None
-    match = _PROVIDER_ARN.fullmatch(text)
-    if match is not None:
-        return f"federated:{match['name']}"
-    return f"federated:{text}" if _PROVIDER.fullmatch(text) else None
+    found = _PROVIDER_ARN.fullmatch(text) or _PROVIDER.fullmatch(text)
+    return f"federated:{text}" if found else None
