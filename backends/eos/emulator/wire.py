@@ -226,9 +226,9 @@ class Connection:
     def respond(
         self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", *, bare: bool = False
     ) -> None:
-        """Send a whole response; `bare` leaves the body out but not its length, as for HEAD."""
+        """Send a whole response; `bare` leaves the body out, and its length if none is given, as for HEAD."""
         fields = [("Date", formatdate(usegmt=True)), *headers]
-        if status not in (204, 304) and not any(name == "Content-Length" for name, _ in fields):
+        if not bare and status not in (204, 304) and not any(name == "Content-Length" for name, _ in fields):
             fields.append(("Content-Length", str(len(body))))
         self.send(self.head(status, fields) + (b"" if bare else body))
 
