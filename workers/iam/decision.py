@@ -137,7 +137,8 @@ def decide(
         resource: its ARN.
         context: the request, for conditions. When its `pending` is set afterwards, a condition asked for what only
             the body tells: a denial stands, an approval has to be repeated with the body's values.
-        bucket: of an S3 request; None for one that concerns no existing bucket (ListBuckets, CreateBucket, IAM).
+        bucket: of an S3 request; None for one that concerns no existing bucket (ListBuckets, CreateBucket, IAM),
+            where the resource belongs to the account that its ARN names, or else to the caller's.
         lookup: gives what the object says, for a request that names one.
     """
     if bucket is not None and action in _REPAIRS and _owns(principal, bucket):
@@ -147,13 +148,19 @@ def decide(
     if denial is not None:
         return denial
     if bucket is None:
-        return _combine(principal, principal.account_id, sides)
+        return _combine(principal, _owner_by_arn(resource, principal), sides)
     if bucket.restricted and _is_foreign(principal, bucket):
         return _RESTRICTED
     owner = bucket.owner
     if bucket.ownership.acls_enabled or action in _OF_UPLOAD:
         owner = _with_object(action, principal, bucket, lookup, sides)
     return _combine(principal, owner, sides)
+
+
+def _owner_by_arn(resource: str, principal: Principal) -> str:
+    """The account of a resource that is in no bucket: the caller's own unless the ARN names another one."""
+    number = resource.split(":", 5)[4]
+    return principal.account_id if number in ("", principal.account_number) else ""
 
 
 def decide_assume_role(
@@ -326,5 +333,5 @@ _BECAUSE: Final = {
     Reason.NO_RESOURCE_POLICY: "no resource-based policy allows the action",
     Reason.BOUNDARY: "no permissions boundary allows the action",
     Reason.SESSION_POLICY: "no session policy allows the action",
-    Reason.PUBLIC_BUCKET_RESTRICTED: "public access is blocked",
+    Reason.PUBLIC_BUCKET_RESTRICTED: "the RestrictPublicBuckets block public access setting keeps other accounts out",
 }

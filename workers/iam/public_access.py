@@ -80,14 +80,21 @@ def check_policy(policy: Policy, block: PublicAccessBlock) -> None:
     if block.block_public_policy and is_public_policy(policy):
         raise S3Error(
             "AccessDenied",
-            "Access Denied because the bucket's BlockPublicPolicy setting does not allow a public policy.",
+            "Access Denied because public policies are blocked by the BlockPublicPolicy block public access setting.",
         )
 
 
 def check_acl(acl: Acl | None, block: PublicAccessBlock, *, creating: bool = False) -> None:
     """Raise `S3Error` for an ACL that BlockPublicAcls does not let in; `creating`: of a bucket that is being made."""
-    if acl is not None and block.block_public_acls and acl.is_public:
-        raise S3Error("InvalidBucketAclWithBlockPublicAccessError" if creating else "AccessDenied")
+    if acl is None or not block.block_public_acls or not acl.is_public:
+        return
+    if creating:
+        raise S3Error("InvalidBucketAclWithBlockPublicAccessError")
+    raise S3Error(
+        "AccessDenied",
+        "Access Denied because public access control lists (ACLs) are blocked by the BlockPublicAcls block public "
+        "access setting.",
+    )
 
 
 # What makes a grant to everyone one to somebody: a condition that holds one of these to fixed values. The rest of

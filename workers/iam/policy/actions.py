@@ -106,6 +106,10 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(_catalogue())
 SERVICES: Final = frozenset(action.partition(":")[0] for action in ACTIONS)
 
 _LOWER: Final = {action.lower(): action for action in ACTIONS}
+_BY_SERVICE: Final = {
+    service: [(lower.partition(":")[2], action) for lower, action in _LOWER.items() if lower.startswith(f"{service}:")]
+    for service in SERVICES
+}
 
 
 @lru_cache(maxsize=4096)
@@ -119,9 +123,7 @@ def expand(pattern: str) -> frozenset[str]:
     service, _, name = pattern.partition(":")
     in_service, in_name = compile_wildcards(service), compile_wildcards(name)
     return frozenset(
-        action
-        for lower, action in _LOWER.items()
-        if in_service(lower.partition(":")[0]) and in_name(lower.partition(":")[2])
+        action for known, rows in _BY_SERVICE.items() if in_service(known) for lower, action in rows if in_name(lower)
     )
 
 
