@@ -25,8 +25,8 @@ from workers.iam.policy.principals import Principal, account_principal, user_pri
 
 OWNER = "a" * 64
 OTHER = "b" * 64
-ROUNDS = 7
-CALLS = 20_000
+ROUNDS = 100
+CALLS = 1000
 STATEMENTS = 20
 
 
