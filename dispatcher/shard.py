@@ -88,6 +88,8 @@ class ShardProcess:
         # -P and --chdir keep a `workers` or `redis` folder in the current directory from being imported.
         command = [sys.executable, "-P", "-m", "gunicorn", "--config", str(gunicorn_conf)]
         command += ["--chdir", str(state.run), "--bind", settings.bind]
+        if not label:
+            command += ["--name", name]  # for ps(1), where several shards would look alike
         self.child = Child(
             name,
             command,
@@ -209,8 +211,9 @@ class ShardProcess:
         self._say(f"{self._label} {describe_status(status)}; starting it again in {delay:.1f} s")
         self._tell_crash_loop(reason)
         if delay >= _HOPELESS_DELAY and self.settings.listen_socket is not None:
-            # Whoever waits in this queue is better off elsewhere.
+            # Whoever waits in this queue is better off elsewhere. Orphans may hold the old socket for a moment.
             self._close_listener()
+            self.settings.listen_socket.unlink(missing_ok=True)
             self._listener = listen(self.settings)
         if self.phase is Phase.UP:
             self.phase = Phase.STARTING

@@ -1,0 +1,171 @@
+"""Shards behind HAProxy lose members under load: nothing acknowledged is lost, and clients notice a retry at most."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.faults.shards_load import Load
+from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, wait_until
+
+pytestmark = pytest.mark.faults
+
+KEYS = (ACCESS_KEY, SECRET_KEY)
+
+
+def gunicorns(gateway: Gateway) -> list[psutil.Process]:
+    """The masters of the two shards, once both have started."""
+    return wait_until(lambda: len(found := masters(gateway)) == 2 and [found[name] for name in sorted(found)])
+
+
+def masters(gateway: Gateway) -> dict[str, psutil.Process]:
+    """The masters that run, by shard."""
+    found: dict[str, psutil.Process] = {}
+    for child in psutil.Process(gateway.pid).children():
+        try:
+            words = " ".join(child.cmdline())
+        except psutil.NoSuchProcess:  # also for one that ended and was not reaped yet
+            continue
+        for name in ("shard-1", "shard-2"):
+            if words.strip() == f"gunicorn: master [{name}]":
+                found[name] = child
+    return found
+
+
+def haproxy(gateway: Gateway) -> psutil.Process:
+    return next(child for child in psutil.Process(gateway.pid).children() if "haproxy.cfg" in " ".join(child.cmdline()))
+
+
+def settled(gateway: Gateway) -> None:
+    """Wait until both shards serve again."""
+
+    def both() -> bool:
+        status = shardgate(gateway, "status", check=False).stdout
+        return status.startswith("2 of 2 shards serve")
+
+    wait_until(both, timeout=30, what="two serving shards")
+
+
+def shardgate(gateway: Gateway, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dispatcher.cli", *arguments, "--state-dir", str(gateway.state_dir)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=check,
+    )
+
+
+def test_kills_under_load_cost_a_retry_at_most(start_gateway: Callable[..., Gateway]):
+    gateway = start_gateway("--shards", "2", workers=2)
+    settled(gateway)
+    with Load([gateway.endpoint], KEYS, attempts=5) as load:
+        for number in range(4):  # a worker every second
+            load.run_for(1.0)
+            master = gunicorns(gateway)[number % 2]
+            workers = master.children()
+            os.kill(workers[number // 2 % len(workers)].pid, signal.SIGKILL)
+        load.run_for(1.0)
+        gunicorns(gateway)[0].kill()
+        load.run_for(2.0)
+        haproxy(gateway).kill()
+        load.run_for(2.0)
+    assert load.failures == []
+    assert sum(load.operations.values()) > 30
+    assert load.verify() > 5
+    text = gateway.log.read_text()
+    assert "shard-1 was ended by SIGKILL; starting it again in 0.1 s" in text
+    assert "haproxy was ended by SIGKILL; starting it again in 0.1 s" in text
+    settled(gateway)
+
+
+def test_drain_and_rolling_restart_fail_no_request_without_retries(start_gateway: Callable[..., Gateway]):
+    gateway = start_gateway("--shards", "2", workers=1)
+    settled(gateway)
+    before = [process.pid for process in gunicorns(gateway)]
+    with Load([gateway.endpoint], KEYS, attempts=1) as load:
+        load.run_for(1.0)
+        shardgate(gateway, "shards", "drain", "shard-1")
+        load.run_for(1.5)
+        shardgate(gateway, "shards", "undrain", "shard-1")
+        load.run_for(1.0)
+        found = shardgate(gateway, "shards", "restart", "--rolling")
+        load.run_for(0.5)
+        gateway.signal(signal.SIGHUP)
+        load.run_for(3.0)
+    assert found.stdout.splitlines() == [f"shard-{n} {word}" for n in (1, 2) for word in ("restarts", "is back")]
+    assert load.failures == []
+    assert load.verify() > 5
+    assert not set(before) & {process.pid for process in gunicorns(gateway)}
+
+
+def test_nothing_stays_when_the_supervisor_is_killed(start_gateway: Callable[..., Gateway]):
+    gateway = start_gateway("--shards", "2", workers=1)
+    children = gateway.children()
+    assert len(children) >= 6  # HAProxy, Redis, two masters with a worker each
+    gateway.kill()
+    wait_until(
+        lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children),
+        what="the end of all processes",
+    )
+    gateway.start()
+    settled(gateway)
+    again = gateway.children()
+    assert gateway.stop() == 0
+    assert not any(child.is_running() for child in again)
+
+
+def test_a_shard_that_keeps_dying_is_told_and_the_other_serves(start_gateway: Callable[..., Gateway]):
+    gateway = start_gateway("--shards", "2", workers=1)
+    settled(gateway)
+    client = gateway.s3(retries={"mode": "standard", "total_max_attempts": 5})
+    client.create_bucket(Bucket="looping")
+
+    def kill_once() -> bool:
+        if "shard-1" in (found := masters(gateway)):
+            found["shard-1"].kill()
+        return "shard-1 keeps ending, 5 times within" in gateway.log.read_text()
+
+    number = 0
+    give_up = time.monotonic() + 30
+    while not kill_once():
+        client.put_object(Bucket="looping", Key=f"{number}", Body=b"x")
+        number += 1
+        assert time.monotonic() < give_up
+    assert len(client.list_objects_v2(Bucket="looping").get("Contents", [])) == number
+
+
+def test_a_redis_that_comes_back_empty_finds_the_fleet_again(start_gateway: Callable[..., Gateway], redis_server):
+    gateway = start_gateway("--shards", "2", workers=1, environ={"SHARDGATE_REDIS_URL": redis_server.url})
+
+    def registered() -> int:
+        status = shardgate_at(redis_server.url, "status").stdout
+        return int(status.partition(" ")[0] or 0) if status else 0
+
+    wait_until(lambda: registered() == 2, timeout=30, what="two serving shards")
+    with Load([gateway.endpoint], KEYS, attempts=1, multipart=False) as load:
+        load.run_for(0.5)
+        redis_server.kill()
+        load.run_for(3.0)
+        redis_server.start()
+        load.run_for(2.0)
+    assert load.failures == []
+    wait_until(lambda: registered() == 2, timeout=20, what="the fleet")
+    text = gateway.log.read_text()
+    assert "redis does not take heartbeats" in text
+    assert "redis takes heartbeats again" in text
+
+
+def shardgate_at(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dispatcher.cli", *arguments, "--redis-url", url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
