@@ -122,7 +122,7 @@ def _reveal(instance: Instance, file: File, capability: Capability) -> None:
         if capability.versions:
             versions.keep(instance, in_place, capability.versions)
         else:
-            removal.discard(instance, in_place)
+            removal.discard(instance, in_place, replaced=True)
     elif in_place is not None:
         raise unable_file("commit - the name is a directory now", errno.EISDIR, capability.path)
     _forget(instance, file, capability)

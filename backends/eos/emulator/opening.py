@@ -153,7 +153,7 @@ def _create(
             kept = {key: value for key, value in existing.xattrs.items() if not key.startswith("sys.")}
             versions.keep(instance, existing, count)
         else:
-            removal.discard(instance, existing)
+            removal.discard(instance, existing, replaced=True)
     hidden = name
     if atomic:
         prefix = paths.ATOMIC_VERSION_PREFIX if count else paths.ATOMIC_PREFIX

@@ -109,7 +109,7 @@ class Access:
     def changes_mode(self, who: Identity, entry: Entry) -> bool:
         """Whether somebody may chmod: root, adm, the owner unless `!m` stands, whoever has `m`."""
         if who.token is not None:
-            return False
+            return who.uid == entry.uid and _token_rights(who).grants("w")
         if who.is_admin:
             return True
         rights = self.rights(who, self.directory_of(entry))

@@ -39,11 +39,11 @@ def wanted(instance: Instance, container: Container) -> bool:
     return all(above is not top for above in instance.namespace.ancestors(container))
 
 
-def put_away(instance: Instance, entry: Entry) -> str:
-    """Move a file or a whole tree to the bin; returns the key."""
+def put_away(instance: Instance, entry: Entry, *, with_versions: bool = True) -> str:
+    """Move a file, with its versions, or a whole tree to the bin; returns the key."""
     namespace = instance.namespace
     original = namespace.path(entry).rstrip(b"/")
-    if isinstance(entry, File):
+    if isinstance(entry, File) and with_versions:
         earlier = versions.directory_of(instance, entry)
         if earlier is not None:
             entry.xattrs[_VERSIONS_KEY] = put_away(instance, earlier).encode()

@@ -13,13 +13,17 @@ from backends.eos.emulator.permissions import BROWSE, READ
 _WILD = b"*?["
 
 
-def discard(instance: Instance, file: File, *, recycled: bool = True) -> None:
-    """Take a file away with its versions: to the recycle bin where the directory asks for it. Nothing is checked."""
+def discard(instance: Instance, file: File, *, recycled: bool = True, replaced: bool = False) -> None:
+    """Take a file away: to the recycle bin where the directory asks for it. Nothing is checked.
+
+    Its versions go with it, unless another file takes its name at once.
+    """
     parent = instance.namespace.container(file.parent)
     if recycled and not file.name.startswith(paths.ATOMIC_PREFIX) and recycle.wanted(instance, parent):
-        recycle.put_away(instance, file)
+        recycle.put_away(instance, file, with_versions=not replaced)
     else:
-        versions.drop_all(instance, file)
+        if not replaced:
+            versions.drop_all(instance, file)
         instance.namespace.remove(file)
 
 

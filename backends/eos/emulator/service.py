@@ -187,7 +187,7 @@ class Service(stubs.EosServicer):
 
     def _wait(self, rule: Rule, context: grpc.ServicerContext) -> None:
         while context.is_active() and not self._instance.stopping.is_set():
-            if rule.released.wait(0.05):
+            if rule.released.wait(0.05) and context.is_active():
                 return
         context.abort(grpc.StatusCode.CANCELLED, "")
 
