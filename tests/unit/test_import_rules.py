@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = ("dispatcher", "workers", "backends")
 # What workers may use of the backends: the contract, its helpers and what finds plugins, never a plugin.
 CONTRACT = {
-    f"backends.{name}" for name in ("api", "copying", "errors", "faultpoints", "hierarchy", "listing", "loader", "offload", "records")
+    f"backends.{name}"
+    for name in ("api", "copying", "errors", "faultpoints", "hierarchy", "listing", "loader", "offload", "records")
 }
 
 
