@@ -16,8 +16,8 @@ from typing import Final
 from dispatcher.processes import SupervisionError
 from workers.settings import MASTER_KEY_FILE, ROOT_CREDENTIALS_FILE, read_master_key, read_root_credentials
 
-# sun_path holds 108 bytes with its end; redis-server makes a temporary name from the path, too.
-LONGEST_SOCKET_PATH: Final = 100
+# sun_path holds 108 bytes with its end; redis-server and HAProxy (97 bytes) make a temporary name from the path, too.
+LONGEST_SOCKET_PATH: Final = 95
 
 _LOCK_PATIENCE: Final = 5.0
 _KEY_CHARACTERS: Final = string.ascii_uppercase + string.digits
