@@ -91,10 +91,11 @@ def render(settings: Settings, place: Place, servers: Iterable[Server], *, descr
 
 
 def template(settings: Settings) -> str:
-    """A configuration for an HAProxy that something else starts: it listens by itself and begins without shards."""
+    """A configuration for an HAProxy that something else starts, with an example of a shard."""
     bind = f"unix@{settings.listen_socket}" if settings.listen_socket is not None else settings.bind
     place = Place(bind, settings.state_dir / "run" / "haproxy.sock", settings.tls_certificate)
-    return render(settings, place, ())
+    example = Server("shard-1", 1, "192.0.2.1:9000", settings.shard_weight, 3000, True)
+    return render(settings, place, [example])
 
 
 def server_arguments(server: Server) -> str:
