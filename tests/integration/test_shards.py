@@ -303,6 +303,7 @@ def test_without_haproxy_one_line_says_how_to_get_it(monkeypatch, tmp_path):
         (("serve", "DIR", "--shards", "2", "--haproxy", "/nowhere"), "haproxy: /nowhere is not a program"),
         (("serve", "DIR", "--shards", "2", "--haproxy", "/bin/true"), "is not HAProxy 2.6 or later"),
         (("serve", "DIR", "--shards", "2", "--backend", "memory"), "shards (--shards): the memory backend"),
+        (("serve", "DIR", "--shards", "2", "--backend", "nowhere_at_all"), "nowhere_at_all"),
         (("shard", "DIR", "--advertise", "h:1"), "redis_url is not set"),
         (("shard", "DIR", "--redis-url", "redis://h"), "advertise is not set"),
         (("shard", "DIR", "--redis-url", "redis://h", "--advertise", "h"), "advertise (--advertise): 'h' does not"),
