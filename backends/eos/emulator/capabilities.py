@@ -68,7 +68,10 @@ class Capabilities:
     def opened(self, query: str, now: int) -> Capability:
         """The capability in the query of a request, at `now` nanoseconds. Raises `CapabilityError`."""
         pairs = dict(part.partition("=")[::2] for part in query.split("&"))
-        fields = unquote_to_bytes(pairs.get("encURI", "")).decode("utf-8", "replace")
+        sent = pairs.get("encURI", "")
+        fields = unquote_to_bytes(sent).decode("utf-8", "replace")
+        if fields.translate(_ESCAPED) != sent:
+            raise CapabilityError("the capability was not sent as it was received")
         message = dict(part.partition("=")[::2] for part in fields.split("&")).get("cap.msg", "")
         try:
             packed = base64.b64decode(message, validate=True)
