@@ -79,8 +79,8 @@ def render(settings: Settings, place: Place, servers: Iterable[Server], *, descr
     """The whole configuration. `descriptors` is how many files HAProxy may open, None for no limit."""
     clients = settings.max_connections
     if descriptors is not None:
-        # Each client connection may have one to a shard, and one in four the two ends of a pipe for splicing.
-        clients = max(10, min(clients, (descriptors - _SPARE_DESCRIPTORS) * 2 // 5))
+        # Each client connection may have one to a shard.
+        clients = max(10, min(clients, (descriptors - _SPARE_DESCRIPTORS) // 2))
     sections = (
         _global(settings, place, clients),
         _defaults(settings),
@@ -151,7 +151,6 @@ defaults
     option redispatch 1
     option clitcpka
     option srvtcpka
-    option splice-auto
 """
     return timing + "\n".join(_error_lines()) + "\n"
 

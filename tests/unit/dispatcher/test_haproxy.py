@@ -65,7 +65,7 @@ def test_a_shard_is_told_the_same_way_in_the_file_and_at_run_time(tmp_path):
 def test_connections_fit_the_descriptors(tmp_path):
     assert "    maxconn 10000\n" in rendered(tmp_path)
     assert "    maxconn 10000\n" in rendered(tmp_path, descriptors=100_000)
-    assert "    maxconn 320\n" in rendered(tmp_path, descriptors=1000)
+    assert "    maxconn 400\n" in rendered(tmp_path, descriptors=1000)
     assert "    maxconn 10\n" in rendered(tmp_path, descriptors=64)
 
 
