@@ -54,7 +54,7 @@ class Admin:
                 body = self.rfile.read(min(length, _MAX_BODY))
                 try:
                     status, document = admin.answer(self.command, self.path, body)
-                except (ValueError, EosError) as error:
+                except (ValueError, KeyError, TypeError, EosError) as error:
                     status, document = HTTPStatus.BAD_REQUEST, {"error": str(error)}
                 data = json.dumps(document).encode()
                 self.send_response(status)
