@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -169,3 +171,46 @@ def shardgate_at(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_two_thousand_slow_connections_do_not_stop_fifty_clients(start_gateway: Callable[..., Gateway]):
+    gateway = start_gateway("--shards", "2", workers=1)
+    settled(gateway)
+    client = gateway.s3(max_pool_connections=50, read_timeout=30)
+    client.create_bucket(Bucket="crowd")
+    client.put_object(Bucket="crowd", Key="large", Body=os.urandom(4 << 20))
+    host = f"{gateway.host}:{gateway.port}"
+
+    def target(operation: str, key: str) -> str:
+        url = client.generate_presigned_url(operation, Params={"Bucket": "crowd", "Key": key})
+        return url.removeprefix(gateway.endpoint)
+
+    heads = [
+        f"GET /crowd/key HTTP/1.1\r\nHost: {host}\r\nX-Slo",
+        f"PUT {target('put_object', 'slow')} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\nsome",
+        f"GET {target('get_object', 'large')} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        "",
+    ]
+    crowd = []
+    try:
+        for number in range(2000):
+            slow = socket.socket()
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # a reader that does not read
+            slow.settimeout(20)
+            slow.connect((gateway.host, gateway.port))
+            slow.sendall(heads[number % len(heads)].encode())
+            crowd.append(slow)
+
+        def work(number: int) -> bool:
+            body = os.urandom(20_000)
+            client.put_object(Bucket="crowd", Key=f"normal/{number}", Body=body)
+            return bool(client.get_object(Bucket="crowd", Key=f"normal/{number}")["Body"].read() == body)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(50) as pool:
+            assert all(pool.map(work, range(150)))
+        assert time.monotonic() - began < 30
+    finally:
+        for slow in crowd:
+            slow.close()
+    assert client.get_object(Bucket="crowd", Key="normal/1")["Body"].read()
