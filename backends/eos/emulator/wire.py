@@ -211,8 +211,10 @@ class Connection:
         return done
 
     def _writable(self) -> None:
-        _, ready, _ = select.select([], [self._socket], [], self._socket.gettimeout())
-        if not ready:
+        # Not select(), which ends at 1,024 descriptors.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        if not poll.poll((self._socket.gettimeout() or 300.0) * 1000):
             raise Disconnected("the client reads no more")
 
     def head(self, status: int, headers: Iterable[tuple[str, str]]) -> bytes:
