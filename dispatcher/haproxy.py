@@ -28,7 +28,7 @@ DISPATCHER_PATH: Final = "/-/dispatcher"
 
 IDEMPOTENT: Final = ("GET", "HEAD", "OPTIONS")
 ALGORITHM: Final = ("balance hash var(txn.place)", "hash-type consistent crc32 avalanche")
-CHECK: Final = "check inter 1s fastinter 500ms downinter 500ms rise 1 fall 2"
+CHECK: Final = "check inter 1s fastinter 500ms downinter 500ms rise 1 fall 3"
 IDLE_CONNECTIONS: Final = 1000
 # Closing idle connections is left to HAProxy: a shard that did it could cross a request on its way.
 SHARD_KEEPALIVE: Final = 3600.0
@@ -146,7 +146,7 @@ defaults
     timeout server {_milliseconds(settings.response_timeout)}
     timeout server-fin 10s
     timeout queue 10s
-    timeout check 2s
+    timeout check 5s
     retries 3
     option redispatch 1
     option clitcpka
