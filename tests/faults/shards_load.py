@@ -1,6 +1,7 @@
 """Load whose every operation counts: failures are kept, and what was acknowledged is compared at the end."""
 
 import hashlib
+import io
 import os
 import random
 import threading
@@ -9,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support.gateway import s3_client
@@ -37,6 +40,7 @@ class Load:
         self._stored: dict[str, str] = {}
         self._bucket = bucket
         self._multipart = multipart
+        self._retrying = attempts > 1
         self._lock = threading.Lock()
         self._end = threading.Event()
         retries = {"mode": "standard", "total_max_attempts": attempts}
@@ -91,7 +95,7 @@ class Load:
     def _step(self, kind: str, call: Any, *arguments: Any, **named: Any) -> Any:
         try:
             answer = call(*arguments, **named)
-        except (ClientError, BotoCoreError, AssertionError, OSError) as error:
+        except (ClientError, BotoCoreError, Boto3Error, AssertionError, OSError) as error:
             with self._lock:
                 self.failures.append(f"{kind}: {type(error).__name__}: {error}")
             return None
@@ -122,8 +126,17 @@ class Load:
             expected = self._stored.get(name)
         if expected is None:
             return
-        body = client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+        body = self._read(client, name)
         assert hashlib.sha256(body).hexdigest() == expected, f"{name} has other content"
+
+    def _read(self, client: Any, name: str) -> bytes:
+        if not self._retrying:
+            body: bytes = client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+            return body
+        # get_object hands the body over as it comes; the SDK's own download goes on when a body breaks off.
+        whole = io.BytesIO()
+        client.download_fileobj(self._bucket, name, whole, Config=TransferConfig(use_threads=False))
+        return whole.getvalue()
 
     def verify(self) -> int:
         """Read everything that was acknowledged; how many objects that were."""
