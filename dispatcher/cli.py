@@ -63,7 +63,9 @@ def shard(config_file: str | None, **given: Any) -> None:
 
 @cli.command()
 @_with_settings
-@click.option("--print-configuration", is_flag=True, help="Print HAProxy's configuration with an example of a shard, and end.")
+@click.option(
+    "--print-configuration", is_flag=True, help="Print HAProxy's configuration with an example of a shard, and end."
+)
 def dispatcher(config_file: str | None, print_configuration: bool, **given: Any) -> None:
     """Run HAProxy in front of the fleet's shards, kept in step with the registry in Redis."""
     if print_configuration:
