@@ -22,7 +22,6 @@ from workers.iam.policy.parser import KnownPrincipal
 from workers.iam.policy.principals import PARTITION
 from workers.iam.records import (
     MAX_ATTACHED,
-    MAX_DESCRIPTION,
     MAX_GROUPS,
     MAX_MANAGED_POLICY,
     MAX_TRUST_POLICY,
@@ -38,6 +37,7 @@ from workers.iam.records import (
     PolicyVersion,
     RoleRecord,
     UserRecord,
+    check_description,
     check_inline,
     check_name,
     check_numbers,
@@ -169,7 +169,7 @@ class Policies(Collection[PolicyRecord]):
                 path=path,
                 created=now,
                 versions={"v1": PolicyVersion(text=_managed(text), created=now)},
-                description=_description(description),
+                description=check_description(description),
                 tags=tags,
             )
         )
@@ -374,7 +374,7 @@ class Roles(Holders[RoleRecord]):
                 path=path,
                 created=self._tools.clock(),
                 trust=_trust(trust, known_principal),
-                description=_description(description),
+                description=check_description(description),
                 max_session=max_session,
                 tags=tags,
             )
@@ -500,9 +500,3 @@ def _version(record: PolicyRecord, version: str) -> str:
     if version not in record.versions:
         raise NotFound(f"Policy {record.arn} version {version[:16]} does not exist.")
     return version
-
-
-def _description(text: str) -> str:
-    if len(text) > MAX_DESCRIPTION:
-        raise InvalidInput(f"Description has {MAX_DESCRIPTION} characters at most")
-    return text

@@ -305,6 +305,8 @@ _EMAIL: Final = re.compile(r"[\x21-\x3f\x41-\x7e]+@[A-Za-z0-9.-]+", re.ASCII)
 _ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_.@+-]{3,128}", re.ASCII)
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
 _CANONICAL: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_DESCRIPTION: Final = re.compile(r"[\t\n\r\x20-\x7e\xa1-\xff]*")
+_MOST: Final = (1 << 63) - 1
 _MOST_ID: Final = (1 << 32) - 2
 """The largest uid or gid; the one above means "none" to the kernel."""
 
@@ -377,9 +379,23 @@ def check_numbers(uid: int | None, gid: int | None, groups: tuple[int, ...] | No
 
 def check_limits(limits: AccountLimits) -> AccountLimits:
     """The limits if none is negative. Raises `InvalidInput`."""
-    if min(limits.requests, limits.bytes, limits.concurrent, limits.buckets) < 0:
-        raise InvalidInput("A limit is 0, for none, or more")
+    if not all(0 <= limit <= _MOST for limit in (limits.requests, limits.bytes, limits.concurrent, limits.buckets)):
+        raise InvalidInput(f"A limit lies between 0, for none, and {_MOST}")
     return limits
+
+
+def check_expiry(expires: int) -> int:
+    """The time, in nanoseconds since the epoch or 0 for never, if it is one. Raises `InvalidInput`."""
+    if not 0 <= expires <= _MOST:
+        raise InvalidInput("The time of expiry is 0, for never, or nanoseconds since the epoch")
+    return expires
+
+
+def check_description(text: str) -> str:
+    """The description if it is one: printable Latin-1 and line breaks. Raises `InvalidInput`."""
+    if len(text) > MAX_DESCRIPTION or not _DESCRIPTION.fullmatch(text):
+        raise InvalidInput(f"Description has {MAX_DESCRIPTION} printable characters of Latin-1 at most")
+    return text
 
 
 def policy_size(text: str) -> int:

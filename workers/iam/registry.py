@@ -38,6 +38,7 @@ from workers.iam.records import (
     RecordError,
     UserRecord,
     check_access_key,
+    check_expiry,
     check_secret,
     decode,
     encode,
@@ -146,7 +147,7 @@ class Registry(Accounts):
             user=owner.name if owner else "",
             user_id=owner.id if owner else "",
             created=self._clock(),
-            expires=expires,
+            expires=check_expiry(expires),
         )
         document = _key(access_key)
         self._clear_key(access_key)
@@ -185,13 +186,16 @@ class Registry(Accounts):
     def update_key(
         self, access_key: str, *, enabled: bool | None = None, expires: int | None = None
     ) -> AccessKeyRecord:
-        """Enable or disable a key, or let it expire at a time (nanoseconds, 0 for never). Raises `NotFound`."""
+        """Enable or disable a key, or let it expire at a time (nanoseconds, 0 for never).
+
+        Raises `NotFound`, `InvalidInput`.
+        """
 
         def change(record: AccessKeyRecord) -> AccessKeyRecord:
             return replace(
                 record,
                 enabled=record.enabled if enabled is None else enabled,
-                expires=record.expires if expires is None else expires,
+                expires=record.expires if expires is None else check_expiry(expires),
             )
 
         return self._records.update(_key(access_key), AccessKeyRecord, change, _KEY)

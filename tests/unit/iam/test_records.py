@@ -20,7 +20,9 @@ from workers.iam.records import (
     UserRecord,
     check_access_key,
     check_account_id,
+    check_description,
     check_email,
+    check_expiry,
     check_inline,
     check_limits,
     check_name,
@@ -157,8 +159,18 @@ def test_ids_and_numbers() -> None:
     for numbers in ((-1, None, None), (None, 2**32 - 1, None), (None, None, (-1,))):
         with pytest.raises(InvalidInput):
             check_numbers(*numbers)
-    with pytest.raises(InvalidInput):
-        check_limits(AccountLimits(bytes=-1))
+    for limit in (-1, 2**63):
+        with pytest.raises(InvalidInput):
+            check_limits(AccountLimits(bytes=limit))
+        with pytest.raises(InvalidInput):
+            check_expiry(limit)
+
+
+def test_descriptions() -> None:
+    assert check_description("x\n" + "ü" * 998) != ""
+    for wrong in ("x" * 1001, "\x00", "\ud800", "€"):
+        with pytest.raises(InvalidInput):
+            check_description(wrong)
 
 
 def test_white_space_does_not_count_in_a_policy() -> None:

@@ -263,6 +263,19 @@ def test_there_are_so_many_keys_at_most(registry: Registry, store: MemoryDocumen
     assert set(store.documents) == before
 
 
+def test_a_key_expires_at_a_time(registry: Registry, store: MemoryDocuments) -> None:
+    account = registry.create_account("a")
+    before = set(store.documents)
+    with pytest.raises(InvalidInput):
+        registry.create_key(account.id, expires=-1)
+    assert set(store.documents) == before
+    key = registry.create_key(account.id, expires=5).record
+    assert key.expires == 5
+    with pytest.raises(InvalidInput):
+        registry.update_key(key.access_key, expires=2**63)
+    assert registry.keys(account.id) == [key]
+
+
 def test_keys_are_changed_rotated_touched_and_deleted(registry: Registry, clock: Clock) -> None:
     account = registry.create_account("a")
     old = registry.create_key(account.id).record.access_key

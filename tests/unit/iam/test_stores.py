@@ -131,6 +131,7 @@ def test_parts_that_look_alike() -> None:
     assert part("Alice") == part("aLICE") == "alice"
     assert len({exact_part(key) for key in ("AKIA2", "akia2", "Akia2")}) == 3
     assert part("..") != ".."
+    assert len({exact_part("\ud800"), exact_part("\ud801"), exact_part("?")}) == 3
 
 
 # -- the sealed file

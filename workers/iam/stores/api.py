@@ -57,4 +57,5 @@ def exact_part(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return "_" + hashlib.sha256(text.encode()).hexdigest()
+    # What is asked for may be anything that a client sent, half of a surrogate pair as well.
+    return "_" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
