@@ -425,6 +425,49 @@ def test_a_policy_that_is_deleted_while_it_is_attached(registry: Registry, monke
     assert registry.users.get(account, "u").attached == ()
 
 
+def test_a_policy_whose_deletion_was_given_up_holds_and_is_not_attached_anew(store: MemoryDocuments) -> None:
+    registry = registry_over(store)
+    account = registry.create_account("a").id
+    arn = registry.policies.create(account, "p", ALLOW).arn
+    registry.users.create(account, "u")
+    registry.users.create(account, "v")
+    registry.users.attach(account, "u", arn)
+    with pytest.raises(Crash):
+        registry_over(Mortal(store, 1)).delete_policy(account, "p")
+    assert registry.policies.by_arn(account, arn) is not None
+    for refer in (registry.users.attach, registry.users.set_boundary):
+        with pytest.raises(NotFound, match="not attachable"):
+            refer(account, "v", arn)
+    with pytest.raises(DeleteConflict):
+        registry.delete_policy(account, "p")
+    registry.users.attach(account, "v", arn)
+
+
+def test_concurrent_changes_of_a_user_are_all_kept(real_store: DocumentStore) -> None:
+    registry = Registry(real_store, Sealer([KEY]))
+    account = registry.create_account("a").id
+    registry.users.create(account, "u")
+    errors: list[IamError] = []
+
+    def run(number: int) -> None:
+        try:
+            registry.create_key(account, "u", access_key=f"KEY{number % 4}")
+        except AlreadyExists as error:
+            errors.append(error)
+        registry.users.put_inline(account, "u", f"p{number}", ALLOW)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    user = registry.users.get(account, "u")
+    assert sorted(user.access_keys) == ["KEY0", "KEY1", "KEY2", "KEY3"]
+    assert len(errors) == 4
+    assert sorted(user.inline) == [f"p{number}" for number in range(8)]
+    assert len(registry.keys(account, "u")) == 4
+
+
 def test_counts_are_limited(registry: Registry) -> None:
     account = registry.create_account("a").id
     registry.users.create(account, "u")
