@@ -110,7 +110,7 @@ class Accounts:
                 taken.append(claim)
         except AlreadyExists:
             self._records.drop(document, revision)
-            self._release(taken, record.id)
+            self._release(taken)
             raise
         made = replace(draft, pending=False)
         try:
@@ -185,10 +185,10 @@ class Accounts:
                     self._claim(claim, account_id)
         except AlreadyExists:
             self._change_account(account_id, lambda record: replace(record, claims=claims_of(record)))
-            self._release(set(announced.claims) - set(claims_of(announced)), account_id)
+            self._release(set(announced.claims) - set(claims_of(announced)))
             raise
         changed = self._change_account(account_id, commit)
-        self._release(dropped[-1], account_id)
+        self._release(dropped[-1])
         return changed
 
     # -- claims
@@ -239,11 +239,10 @@ class Accounts:
             return False
         return True
 
-    def _release(self, claims: Collection[str], account_id: str) -> None:
+    def _release(self, claims: Collection[str]) -> None:
+        """Remove claims that an account lists no more, unless it, or another one, has taken them up again since."""
         for claim in claims:
-            found = self._records.get(claim, ClaimRecord)
-            if found is not None and found[0].account == account_id:
-                self._records.drop(claim, found[1])
+            self._clear_claim(claim)
 
     def _claimed(self, claim: str) -> AccountRecord | None:
         found = self._records.get(claim, ClaimRecord)

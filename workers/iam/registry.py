@@ -118,7 +118,7 @@ class Registry(Accounts):
         for access_key in (*gone.access_keys, *(key for user in users for key in user.access_keys)):
             self._drop_key(access_key, lambda record: record.account == account_id)
         self._remove_owned(account_id)
-        self._release(gone.claims, account_id)
+        self._release(gone.claims)
         return gone
 
     # -- access keys

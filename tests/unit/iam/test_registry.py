@@ -653,6 +653,33 @@ def test_a_slow_creation_that_was_given_up_fails(store: MemoryDocuments, clock: 
     assert registry_over(store, clock).find_account("b") == winners[0]
 
 
+def test_a_name_that_an_account_takes_back_at_once_stays_its_own(store: MemoryDocuments, clock: Clock) -> None:
+    """Whoever gave the name up is about to remove its claim when the other has claimed it again."""
+    other = registry_over(store, clock)
+    account = other.create_account("x").id
+    written = 0
+
+    class Between(Mortal):
+        def put(self, name: str, data: bytes, expected: str | None) -> str:
+            nonlocal written
+            revision = super().put(name, data, expected)
+            written += name.startswith("iam/accounts/")
+            if written == 2:
+                written += 1
+                other.update_account(account, lambda record: replace(record, name="x"))
+            return revision
+
+    registry_over(Between(store, -1), clock).update_account(account, lambda record: replace(record, name="y"))
+    assert written == 3
+    found = other.find_account("x")
+    assert found is not None
+    assert found.id == account
+    with pytest.raises(AlreadyExists):
+        other.create_account("x")
+    assert other.find_account("y") is None
+    assert other.create_account("y").name == "y"
+
+
 # -- what is stored
 
 
