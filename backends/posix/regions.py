@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from backends.posix.staging import COPY_STEP
-
 _FLOCK: Final = "hhqqi"
 """struct flock of 64-bit Linux: type, whence, start, length, pid; the compiler pads behind the first two as here."""
 
 _PUNCH_HOLE: Final = 0x02
 _KEEP_SIZE: Final = 0x01
+COPY_STEP: Final = 64 << 20
+"""Bytes that one copy_file_range(2) moves, so that a pool thread is never gone for long."""
+
 _CANNOT_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _PAUSE: Final = 0.01
 
@@ -93,26 +94,31 @@ def copy_range(path: str, offset: int, target: int, target_offset: int, length: 
     """Copy bytes of the file at `path` into an open one, in the kernel where it can. Raises `OSError`."""
     source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        in_kernel = True
-        while length:
-            step = min(length, COPY_STEP)
-            if in_kernel:
-                try:
-                    moved = os.copy_file_range(source, target, step, offset, target_offset)
-                except OSError as error:
-                    if error.errno not in _CANNOT_COPY:
-                        raise
-                    in_kernel = False
-                    continue
-            else:
-                moved = os.pwrite(target, os.pread(source, min(step, 1 << 20), offset), target_offset)
-            if not moved:
-                raise OSError(errno.EIO, "a part became shorter than it was")
-            offset += moved
-            target_offset += moved
-            length -= moved
+        copy_bytes(source, offset, target, target_offset, length)
     finally:
         os.close(source)
+
+
+def copy_bytes(source: int, offset: int, target: int, target_offset: int, length: int) -> None:
+    """Copy bytes between open files, in the kernel where it can. Raises `OSError`."""
+    in_kernel = True
+    while length:
+        step = min(length, COPY_STEP)
+        if in_kernel:
+            try:
+                moved = os.copy_file_range(source, target, step, offset, target_offset)
+            except OSError as error:
+                if error.errno not in _CANNOT_COPY:
+                    raise
+                in_kernel = False
+                continue
+        else:
+            moved = os.pwrite(target, os.pread(source, min(step, 1 << 20), offset), target_offset)
+        if not moved:
+            raise OSError(errno.EIO, "the source became shorter while it was copied")
+        offset += moved
+        target_offset += moved
+        length -= moved
 
 
 def unlink(path: str) -> None:

@@ -16,18 +16,15 @@ from backends.offload import offload
 from backends.posix.attributes import Records
 from backends.posix.failures import translated
 from backends.posix.layout import Layout
+from backends.posix.regions import copy_bytes
 from backends.posix.system import clone, close
 
 INLINE: Final = 128 * 1024
 """Bytes that are written where they come; the copy of more takes longer than a thread's start (30 to 50 us)."""
 
-COPY_STEP: Final = 64 << 20
-"""Bytes that one copy_file_range(2) moves, so that a pool thread is never gone for long."""
-
 _NAMELESS: Final = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _NAMED: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
 _ATTEMPTS: Final = 10
-_CANNOT_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 def supports_nameless(layout: Layout) -> bool:
@@ -212,20 +209,4 @@ def _write(descriptor: int, block: bytes) -> None:
 def _copy(source: int, target: int, length: int) -> None:
     if length and os.fstat(source).st_size == length and clone(source, target):
         return
-    offset = 0
-    in_kernel = True
-    while offset < length:
-        step = min(length - offset, COPY_STEP)
-        if in_kernel:
-            try:
-                moved = os.copy_file_range(source, target, step, offset, offset)
-            except OSError as error:
-                if error.errno not in _CANNOT_COPY:
-                    raise
-                in_kernel = False
-                continue
-        else:
-            moved = os.pwrite(target, os.pread(source, min(step, 1 << 20), offset), offset)
-        if not moved:
-            raise OSError(errno.EIO, "the source became shorter while it was copied")
-        offset += moved
+    copy_bytes(source, 0, target, 0, length)
