@@ -31,6 +31,8 @@ def test_serves_s3_and_stops_cleanly(start_gateway):
     assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["first-bucket"]
     assert len(gateway.worker_pids()) == 2
     line = f"shardgate serves {gateway.directory} at {gateway.endpoint} (2 workers, backend posix)\n"
+    # The supervisor's own look at the probe may come a moment after this test's.
+    wait_until(lambda: gateway.output.read_text() != "")
     assert gateway.output.read_text() == line
     children = gateway.children()
     assert gateway.stop() == 0
