@@ -36,6 +36,7 @@ TEST = [
     "mypy>=2.4,<3",
     "psutil>=7,<8",
     "pytest>=9,<10",
+    "pytest-rerunfailures>=16,<17",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
     "requests>=2.32,<3",

@@ -223,7 +223,7 @@ def test_reload_with_a_wrong_setting_keeps_serving(standin, tmp_path):
     config = tmp_path / "c.toml"
     config.write_text('region = "eu-1"\n')
     one = standin(SHARDGATE_CONFIG=str(config)).ready()
-    before = pids_below(one)
+    before = wait_until(lambda: len(workers := pids_below(one)) == 2 and workers, what="both workers")
     config.write_text("region = 5\n")
     one.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "the settings stay as they are" in one.text())
