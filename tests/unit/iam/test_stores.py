@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,44 @@ from hypothesis import strategies as st
 from backends.api import BackendConfig
 from backends.errors import DocumentChanged, StorageUnavailable
 from backends.loader import create
+from workers.iam.ldap import LdapPool
 from workers.iam.records import AccountRecord, AlreadyExists, Busy, NotFound
 from workers.iam.sealing import Sealer
 from workers.iam.stores.api import DocumentStore, exact_part, part
 from workers.iam.stores.backend import BackendDocuments
 from workers.iam.stores.file import FileDocuments
+from workers.iam.stores.ldap import LdapDocuments
 from workers.iam.stores.memory import MemoryDocuments
 from workers.iam.stores.sealed import SealedRecords
+from workers.iam.stores.vault import VaultDocuments
+from workers.iam.vault import VaultSession
 
 KEY, NEW_KEY = "k" * 32, "n" * 32
 NAME = "iam/users/" + "a" * 64 + "/_" + "f" * 64
 
 
-@pytest.fixture(params=["memory", "file", "memory backend", "posix backend"])
+_numbers = count()
+
+
+@pytest.fixture(params=["memory", "file", "memory backend", "posix backend", "ldap device", "ldap shardgate", "vault"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     if request.param == "memory":
         yield MemoryDocuments()
     elif request.param == "file":
         yield FileDocuments(tmp_path / "identities", Sealer([KEY]), durable=False)
+    elif request.param.startswith("ldap"):
+        directory = request.getfixturevalue("directory")
+        place = f"ou=place{next(_numbers)},{directory.base}"
+        directory.add(f"dn: {place}\nobjectClass: organizationalUnit\n")
+        documents = LdapDocuments(LdapPool(directory.options()), place, request.param.split()[1])
+        yield documents
+        documents.close()
+    elif request.param == "vault":
+        secrets = VaultDocuments(
+            VaultSession(request.getfixturevalue("vault").options()), "secret", f"/place{next(_numbers)}/iam/"
+        )
+        yield secrets
+        secrets.close()
     else:
         backend = create(request.param.split()[0], BackendConfig(directory=str(tmp_path), durable=False))
         backend.open()
