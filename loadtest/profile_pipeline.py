@@ -28,7 +28,7 @@ from botocore.credentials import Credentials
 from backends.api import BackendConfig
 from backends.memory.backend import MemoryBackend
 from workers.app import GatewayApp
-from workers.iam.accounts import RootCredentials
+from workers.iam.auth_cache import AuthCache, root_identity
 from workers.request import environ_key
 from workers.server.body import EMPTY, NoBody
 from workers.server.exchange import Exchange
@@ -106,7 +106,7 @@ def make_app(directory: Path, *, recorder: bool) -> GatewayApp:
         Services(
             settings=settings,
             backend=backend,
-            credentials=RootCredentials(ACCESS_KEY, SECRET_KEY),
+            auth=AuthCache(root_identity(ACCESS_KEY, SECRET_KEY)),
             recorder=accounts,
         )
     )

@@ -13,9 +13,16 @@ import redis
 from backends import offload
 from backends.api import Backend, BackendConfig, BackendError, Caller
 from backends.loader import create
-from workers.iam.accounts import ROOT_ACCOUNT_ID, RootCredentials
+from workers.iam.accounts import ROOT_ACCOUNT_ID
+from workers.iam.auth_cache import AuthCache, root_identity
+from workers.iam.identities import Identities
+from workers.iam.opening import open_registry, open_sealer, open_store
+from workers.iam.registry import Registry
+from workers.iam.stores.shared import Cached
+from workers.iam.usage import KeyUsage
 from workers.services import Services
 from workers.settings import Settings, SettingsError
+from workers.state.announcements import Changes, Listener
 from workers.state.redis import Epoch, UnsupportedRedisUrl, connect
 from workers.state.upload_janitor import UploadJanitor
 from workers.state.uploads import Uploads
@@ -27,6 +34,7 @@ logger = logging.getLogger("shardgate.lifecycle")
 JANITOR_LOCK: Final = "shardgate:v1:janitor"
 """Held by the one worker of the fleet that sweeps at the moment; expires by itself."""
 
+NOTE_USES_SECONDS: Final = 60.0
 
 JANITOR: Final = Caller(account_id=ROOT_ACCOUNT_ID, user_name="janitor", uid=0, gid=0)
 """On whose behalf the storage is swept."""
@@ -38,6 +46,7 @@ def open_services(settings: Settings) -> Services:
     offload.configure()
     if not settings.access_key or not settings.secret_key:
         raise SettingsError("access_key: the root credentials are not set (SHARDGATE_ACCESS_KEY, SHARDGATE_SECRET_KEY)")
+    sealer = open_sealer(settings)
     backend = open_backend(settings)
     try:
         recorder = Recorder.from_settings(settings)
@@ -46,11 +55,28 @@ def open_services(settings: Settings) -> Services:
         raise SettingsError(f"{setting}: {error}") from None
     epoch = Epoch()
     client = _connect_redis(settings, epoch)
+    changes = Changes(client)
+    store = open_store(settings, backend, sealer)
+    # Half of the time to live is spent in Redis, half of it in the worker.
+    cached = Cached(store, client, settings.auth_cache_ttl / 2)
+    identities = Identities(Registry(cached, sealer))
     return Services(
         settings=settings,
         backend=backend,
-        credentials=RootCredentials(settings.access_key, settings.secret_key),
+        auth=AuthCache(
+            root_identity(settings.access_key, settings.secret_key),
+            identities,
+            known_before=cached,
+            lifetime=settings.auth_cache_ttl / 2,
+            grace=settings.auth_grace,
+            unknown_rate=settings.unknown_key_rate,
+        ),
         recorder=recorder,
+        registry=open_registry(settings, store, sealer, changes, client),
+        identities=identities,
+        usage=KeyUsage(Registry(store, sealer), client),
+        sealer=sealer,
+        changes=changes,
         redis=client,
         uploads=None if client is None else Uploads(client, epoch, backend),
     )
@@ -93,6 +119,11 @@ def worker_started(worker: Any) -> None:
     """gunicorn's post_worker_init: the application is there; begin what runs beside requests."""
     services: Services = worker.wsgi.services
     gevent.spawn(sweep_regularly, services)
+    gevent.spawn(note_uses_regularly, services)
+    if services.settings.redis_url:
+        # A pool of its own: the time-out of requests is shorter than the silence between changes.
+        client = connect(services.settings.redis_url, timeout=5.0, max_connections=2)
+        gevent.spawn(Listener(client, services.changes).run)
 
 
 def worker_stopping(worker: Any) -> None:
@@ -113,6 +144,15 @@ def sweep_regularly(services: Services) -> None:
         if _may_sweep(services):
             sweep(services)
         gevent.sleep(settings.janitor_interval)
+
+
+def note_uses_regularly(services: Services) -> None:
+    """Write down which access keys were used, long after the requests were answered."""
+    while True:
+        gevent.sleep(NOTE_USES_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- no secret
+        used = services.auth.take_used()
+        if services.usage is not None and not services.settings.read_only:
+            services.usage.note(used)
 
 
 def sweep(services: Services) -> int:

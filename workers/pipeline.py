@@ -18,12 +18,12 @@ import redis
 from backends.api import BackendError
 from workers import health
 from workers.addressing import Address, Addressing
+from workers.authenticating import authenticate_request
 from workers.backend_errors import refusal_of
 from workers.body import open_body, open_document
 from workers.iam.authorization import authorize
 from workers.protocol.errors import S3Error, render_error
 from workers.protocol.names import check_bucket_name, check_key
-from workers.protocol.sigv4 import authenticate
 from workers.protocol.target import parse_query, split_target
 from workers.request import Request, Response
 from workers.routing import Level, NoBody, Operation, OperationTable, Stream, Xml
@@ -81,11 +81,11 @@ class Pipeline:
             operation = self._resolve(request, address)
         except S3Error:
             # Like AWS: who asks comes before what cannot be asked. Without credentials this costs nothing.
-            self._authenticate(request)
+            authenticate_request(request)
             raise
         request.operation = operation
         if not operation.anonymous:
-            self._authenticate(request)
+            authenticate_request(request)
             authorize(request.account, operation.action)
         self._gate(operation)
         self._decode(request, operation)
@@ -109,36 +109,6 @@ class Pipeline:
             if address.level is Level.OBJECT:
                 check_key(address.key)
         return operation
-
-    def _authenticate(self, request: Request) -> None:
-        """Find out who asks; an anonymous request passes, for authorization to decide."""
-        services = self._services
-        authenticated = authenticate(
-            request.method,
-            request.raw_path,
-            request.query,
-            request.header,
-            request.header_names,
-            now=request.now,
-            region=services.settings.region,
-            secret_of=self._secret_of,
-            keys=services.signing_keys,
-        )
-        if authenticated is None:
-            return
-        credential = services.credentials.find(authenticated.access_key)
-        if credential is None:
-            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=authenticated.access_key)
-        if authenticated.session_token:
-            raise S3Error("InvalidToken")
-        request.authenticated = authenticated
-        request.access_key = credential.access_key
-        request.account = credential.account
-        request.caller = credential.caller
-
-    def _secret_of(self, access_key: str) -> str | None:
-        credential = self._services.credentials.find(access_key)
-        return None if credential is None else credential.secret_key
 
     def _gate(self, operation: Operation) -> None:
         if operation.writes and self._services.settings.read_only:

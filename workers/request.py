@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from backends.api import Caller
 from workers.iam.accounts import Account
+from workers.iam.policy.principals import ANONYMOUS as ANONYMOUS_PRINCIPAL
+from workers.iam.policy.principals import Principal
 from workers.protocol.sigv4 import Authenticated
 from workers.protocol.target import EMPTY_QUERY, Query
 
 if TYPE_CHECKING:
     from workers.body import RequestBody
+    from workers.iam.identities import Identity
     from workers.routing import Operation
     from workers.services import Services
     from workers.streams import ResponseStream
@@ -38,7 +41,9 @@ class Request:
         method, raw_path, query: the request line; `raw_path` is as it was sent.
         bucket, key: decoded, "" where the operation has none.
         operation: the row of the table.
-        account: who asks, None for an anonymous caller.
+        account: the account of who asks, None for an anonymous caller.
+        identity: all that is known of who asks, None for an anonymous caller.
+        principal: who asks, for policies.
         caller: on whose behalf storage is asked.
         payload: the parsed body of an operation that takes XML.
         body: the reader of an operation that takes object data.
@@ -55,11 +60,13 @@ class Request:
         "caller",
         "environ",
         "id",
+        "identity",
         "key",
         "method",
         "now",
         "operation",
         "payload",
+        "principal",
         "query",
         "raw_path",
         "services",
@@ -80,6 +87,8 @@ class Request:
         self.key = ""
         self.access_key = ""
         self.account: Account | None = None
+        self.identity: Identity | None = None
+        self.principal: Principal = ANONYMOUS_PRINCIPAL
         self.caller = ANONYMOUS
         self.authenticated: Authenticated | None = None
         self.payload: Any = None

@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 import redis
 
 from backends.api import Backend
-from workers.iam.accounts import CredentialStore
+from workers.iam.auth_cache import AuthCache
+from workers.iam.identities import Identities
+from workers.iam.registry import Registry
+from workers.iam.sealing import Sealer
+from workers.iam.usage import KeyUsage
 from workers.protocol.sigv4 import SigningKeys
 from workers.settings import Settings
+from workers.state.announcements import Changes
 from workers.state.uploads import Uploads
 from workers.telemetry.recorder import Recorder
 
@@ -28,9 +33,15 @@ def _host_id() -> str:
 
 @dataclass(slots=True)
 class Services:
-    """The worker's world: storage, credentials, clock, accounts of requests.
+    """The worker's world: storage, identities, clock, accounts of requests.
 
     Attributes:
+        auth: who holds an access key or a session token.
+        registry: all identities but root, for administration; None where there is only root.
+        identities: the same for requests, read through Redis, with their policies ready for evaluation.
+        usage: notes which access keys are used.
+        sealer: seals secrets under the master key.
+        changes: where changes of documents are announced, and heard of.
         clock: nanoseconds since the epoch.
         uploads: the state of multipart uploads; None without Redis.
         redis: the connection pool to the shared state; None where there is none (tests of single operations).
@@ -39,10 +50,24 @@ class Services:
 
     settings: Settings
     backend: Backend
-    credentials: CredentialStore
+    auth: AuthCache
     recorder: Recorder
+    registry: Registry | None = None
+    identities: Identities | None = None
+    usage: KeyUsage | None = None
+    sealer: Sealer | None = None
+    changes: Changes = field(default_factory=lambda: Changes(None))
     redis: redis.Redis | None = None
     uploads: Uploads | None = None
     clock: Callable[[], int] = time.time_ns
     signing_keys: SigningKeys = field(default_factory=SigningKeys)
     host_id: str = field(default_factory=_host_id)
+
+    def __post_init__(self) -> None:
+        self.changes.heard.append(self._heard)
+        self.changes.doubted.append(self.auth.doubt)
+
+    def _heard(self, document: str) -> None:
+        """A document has changed, in this worker or elsewhere."""
+        if document.startswith("iam/"):
+            self.auth.forget(document)

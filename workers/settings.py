@@ -299,6 +299,43 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ),
     ),
     *_section(
+        "Identities",
+        Option(
+            "iam_store",
+            Text(choices=("backend", "file")),
+            "Where accounts, users, keys and policies are kept: `backend`, by the storage itself, or `file`, in one "
+            "sealed file that all hosts of the fleet share.",
+            "backend",
+        ),
+        Option(
+            "iam_file",
+            FilePath(),
+            'The file of `iam_store = "file"`.',
+            default_text="`state_dir/identities`",
+        ),
+        Option(
+            "auth_cache_ttl",
+            Seconds(1, 3600),
+            "Seconds after which a change of an identity or of a bucket's configuration is seen by workers that did "
+            "not hear of it, because Redis was away. Otherwise it is seen at once.",
+            60.0,
+        ),
+        Option(
+            "auth_grace",
+            Seconds(0, 86400),
+            "Seconds for which identities that a worker knows go on beyond that when neither Redis nor their store "
+            "answers.",
+            300.0,
+        ),
+        Option(
+            "unknown_key_rate",
+            Whole(1, 100_000),
+            "How often in a second a worker asks the store for access keys that it has never seen. Beyond, such "
+            "requests are answered with SlowDown.",
+            50,
+        ),
+    ),
+    *_section(
         "Telemetry",
         Option(
             "log_level",
@@ -367,6 +404,11 @@ class Settings:
     access_key: str = ""
     secret_key: str = field(default="", repr=False)
     master_key: str = field(default="", repr=False)
+    iam_store: str = "backend"
+    iam_file: Path | None = None
+    auth_cache_ttl: float = 60.0
+    auth_grace: float = 300.0
+    unknown_key_rate: int = 50
     log_level: str = "info"
     access_log: str | None = None
     statsd_host: str = ""

@@ -149,7 +149,7 @@ class Registry(Accounts):
             created=self._clock(),
             expires=check_expiry(expires),
         )
-        document = _key(access_key)
+        document = key_document(access_key)
         self._clear_key(access_key)
         revision = self._records.create(document, record, "The access key")
         try:
@@ -161,7 +161,7 @@ class Registry(Accounts):
 
     def find_key(self, access_key: str) -> FoundKey | None:
         """An access key and its owner, whether they are enabled or not; None when it does not count."""
-        found = self._records.get(_key(access_key), AccessKeyRecord)
+        found = self._records.get(key_document(access_key), AccessKeyRecord)
         if found is None:
             return None
         record = found[0]
@@ -173,7 +173,7 @@ class Registry(Accounts):
 
     def documents_of(self, found: FoundKey) -> list[str]:
         """The names of the documents that a key and its owner are written in."""
-        names = [_key(found.record.access_key), account_document(found.account.id)]
+        names = [key_document(found.record.access_key), account_document(found.account.id)]
         return names if found.user is None else [*names, self.users.document(found.account.id, found.user.name)]
 
     def keys(self, account_id: str, user: str = "") -> list[AccessKeyRecord]:
@@ -198,7 +198,7 @@ class Registry(Accounts):
                 expires=record.expires if expires is None else check_expiry(expires),
             )
 
-        return self._records.update(_key(access_key), AccessKeyRecord, change, _KEY)
+        return self._records.update(key_document(access_key), AccessKeyRecord, change, _KEY)
 
     def rotate_key(self, access_key: str, overlap: int) -> NewKey:
         """A new key for the owner of a key, which goes on working for `overlap` nanoseconds. Raises `NotFound`."""
@@ -214,18 +214,18 @@ class Registry(Accounts):
     def touch_key(self, access_key: str) -> bool:
         """Note that a key was used; at most every five minutes. Whether it was noted."""
         now = self._clock()
-        found = self._records.get(_key(access_key), AccessKeyRecord)
+        found = self._records.get(key_document(access_key), AccessKeyRecord)
         if found is None or now - found[0].last_used < TOUCH:
             return False
         try:
-            self._records.put(_key(access_key), replace(found[0], last_used=now), found[1])
+            self._records.put(key_document(access_key), replace(found[0], last_used=now), found[1])
         except DocumentChanged:
             return False  # the next use is noted
         return True
 
     def delete_key(self, access_key: str) -> AccessKeyRecord:
         """Delete a key; it ends in the first step. Raises `NotFound`."""
-        found = self._records.get(_key(access_key), AccessKeyRecord)
+        found = self._records.get(key_document(access_key), AccessKeyRecord)
         if found is None:
             raise NotFound(f"{_KEY} cannot be found.")
         record = found[0]
@@ -348,17 +348,17 @@ class Registry(Accounts):
             self._change_account(key.account, lambda record: replace(record, access_keys=without(record.access_keys)))
 
     def _drop_key(self, access_key: str, fit: Callable[[AccessKeyRecord], bool]) -> None:
-        found = self._records.get(_key(access_key), AccessKeyRecord)
-        while found is not None and fit(found[0]) and not self._records.drop(_key(access_key), found[1]):
-            found = self._records.get(_key(access_key), AccessKeyRecord)
+        found = self._records.get(key_document(access_key), AccessKeyRecord)
+        while found is not None and fit(found[0]) and not self._records.drop(key_document(access_key), found[1]):
+            found = self._records.get(key_document(access_key), AccessKeyRecord)
 
     def _clear_key(self, access_key: str) -> bool:
         """Remove a key that nobody lists and that nobody is about to list; whether there was one."""
-        found = self._records.get(_key(access_key), AccessKeyRecord)
+        found = self._records.get(key_document(access_key), AccessKeyRecord)
         if found is None or self.find_key(access_key) is not None:
             return False
         record, revision = found
-        return self._clock() - record.created >= GRACE and self._records.drop(_key(access_key), revision)
+        return self._clock() - record.created >= GRACE and self._records.drop(key_document(access_key), revision)
 
     def _remove_owned(self, account_id: str) -> int:
         """Remove what an account had that is no more."""
@@ -369,7 +369,8 @@ class Registry(Accounts):
 _KEY: Final = "The access key"
 
 
-def _key(access_key: str) -> str:
+def key_document(access_key: str) -> str:
+    """The name of an access key's document."""
     return f"iam/keys/{exact_part(access_key)}"
 
 

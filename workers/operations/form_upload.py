@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from backends.api import ALWAYS, ObjectRecord
+from workers.authenticating import TOKEN, Claim
 from workers.body import open_body
 from workers.form import FormReader, boundary_of
 from workers.iam.authorization import authorize
@@ -59,25 +60,14 @@ def _authenticate(request: Request, form: FormReader) -> PostPolicy | None:
     services = request.services
     if services.settings.read_only:
         raise S3Error("AccessDenied", "This gateway is read-only.")
-    credentials = services.credentials
-
-    def secret_of(access_key: str) -> str | None:
-        found = credentials.find(access_key)
-        return None if found is None else found.secret_key
-
+    token = next((value for name, value in form.fields.items() if name.lower() == TOKEN), None)
+    claim = Claim(services.auth, token, request.now)
     signed = verify_post_policy(
-        form.fields, region=services.settings.region, secret_of=secret_of, keys=services.signing_keys
+        form.fields, region=services.settings.region, secret_of=claim.secret_of, keys=services.signing_keys
     )
     if signed is None:
         return None
-    if signed.session_token:
-        raise S3Error("InvalidToken")
-    credential = credentials.find(signed.access_key)
-    if credential is None:
-        raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=signed.access_key)
-    request.access_key = credential.access_key
-    request.account = credential.account
-    request.caller = credential.caller
+    claim.confirm(request, signed.access_key, signed.session_token)
     signed.policy.check(form.fields, bucket=request.bucket, now=request.now)
     return signed.policy
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from backends.api import Backend
 from tests.unit.protocol import signing
-from workers.iam.accounts import RootCredentials
+from workers.iam.auth_cache import AuthCache, root_identity
 from workers.operations import operation_table
 from workers.pipeline import Pipeline
 from workers.protocol.sigv4 import SigningKeys
@@ -45,7 +45,7 @@ class Worker:
         self.services = Services(
             settings=load_settings({"backend": "memory", **self.settings}, {}, None),
             backend=self.backend,
-            credentials=RootCredentials(signing.ACCESS_KEY, signing.SECRET),
+            auth=AuthCache(root_identity(signing.ACCESS_KEY, signing.SECRET)),
             recorder=self.recorder,
             signing_keys=SigningKeys(),
         )

@@ -1,0 +1,178 @@
+"""The fleet's memory of identities: the store's documents, kept in Redis for a while, sealed as the store has them.
+
+Two views of one store. Administration reads and writes the store itself, and announces what it writes (`Announced`).
+Requests read through Redis (`Cached`), a document that is missing included, and never write.
+
+A reader puts into Redis what it found in the store only if no change was announced since before it looked: the counter
+of changes, which each announcement moves, is compared in the same step. So what Redis holds is never older than its
+time to live, and after an announcement it is not old at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+import redis
+
+from backends.errors import StorageUnavailable
+from workers.iam.stores.api import DocumentStore, Stored
+from workers.state.announcements import Changes
+from workers.state.redis import as_bytes
+
+logger = logging.getLogger("shardgate.iam")
+
+PREFIX: Final = "shardgate:v1:{iam}:"
+COUNTER: Final = f"{PREFIX}changes"
+AWAY_SECONDS: Final = 1.0
+"""For so long Redis is not asked again when it did not answer."""
+
+_MISSING: Final = b"-"
+_FILL: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+
+
+def redis_key(name: str) -> str:
+    """Where Redis keeps a document."""
+    return f"{PREFIX}document:{name}"
+
+
+class Announced:
+    """A store whose changes are announced; see `DocumentStore`."""
+
+    def __init__(self, store: DocumentStore, changes: Changes, client: redis.Redis | None) -> None:
+        self._store = store
+        self._changes = changes
+        self._client = client
+
+    def get(self, name: str) -> Stored | None:
+        """A document, None when there is none."""
+        return self._store.get(name)
+
+    def put(self, name: str, data: bytes, expected: str | None) -> str:
+        """Write a document. Raises `DocumentChanged`."""
+        revision = self._store.put(name, data, expected)
+        self._changed(name)
+        return revision
+
+    def delete(self, name: str, expected: str) -> None:
+        """Delete a document. Raises `DocumentChanged`."""
+        self._store.delete(name, expected)
+        self._changed(name)
+
+    def names(self, prefix: str) -> Iterable[str]:
+        """Names of the documents that begin with `prefix`, ordered."""
+        return self._store.names(prefix)
+
+    def _changed(self, name: str) -> None:
+        if self._client is not None:
+            try:
+                with self._client.pipeline() as pipe:
+                    pipe.incr(COUNTER)
+                    pipe.delete(redis_key(name))
+                    pipe.execute()
+            except redis.RedisError as error:
+                logger.warning("redis may keep what was changed for a while: %s: %s", type(error).__name__, error)
+        self._changes.announce(name)
+
+
+class Cached:
+    """A store that is read through Redis; see `DocumentStore`.
+
+    Args:
+        lifetime: seconds that Redis keeps a document.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        client: redis.Redis | None,
+        lifetime: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._milliseconds = max(1, int(lifetime * 1000))
+        self._clock = clock
+        self._away_until = 0.0
+
+    def get(self, name: str) -> Stored | None:
+        """A document, None when there is none. Raises `StorageUnavailable`."""
+        counter, kept = self._ask(name)
+        if kept == _MISSING:
+            return None
+        found = None if kept is None else _decode(kept)
+        if found is not None:
+            return found
+        stored = self._store.get(name)
+        if counter is not None:
+            self._fill(name, counter, _MISSING if stored is None else _encode(stored))
+        return stored
+
+    def known(self, name: str) -> bool | None:
+        """Whether Redis knows that there is such a document, or that there is none; None where it knows nothing."""
+        _, kept = self._ask(name)
+        return None if kept is None else kept != _MISSING
+
+    def put(self, name: str, data: bytes, expected: str | None) -> str:
+        """What reads for requests writes nothing."""
+        raise StorageUnavailable("identities are read-only here")
+
+    def delete(self, name: str, expected: str) -> None:
+        """What reads for requests writes nothing."""
+        raise StorageUnavailable("identities are read-only here")
+
+    def names(self, prefix: str) -> Iterable[str]:
+        """Names of the documents that begin with `prefix`, ordered."""
+        return self._store.names(prefix)
+
+    def _ask(self, name: str) -> tuple[bytes | None, bytes | None]:
+        """The counter of changes, None while Redis is away, and what is kept of a document."""
+        if self._client is None or self._clock() < self._away_until:
+            return None, None
+        try:
+            counter, kept = self._client.mget(COUNTER, redis_key(name))
+        except redis.RedisError as error:
+            self._went_away(error)
+            return None, None
+        return (b"" if counter is None else as_bytes(counter)), (None if kept is None else as_bytes(kept))
+
+    def _fill(self, name: str, counter: bytes, data: bytes) -> None:
+        assert self._client is not None  # noqa: S101 -- it gave the counter
+        try:
+            self._client.eval(_FILL, 2, COUNTER, redis_key(name), counter, data, self._milliseconds)
+        except redis.RedisError as error:
+            self._went_away(error)
+
+    def _went_away(self, error: redis.RedisError) -> None:
+        self._away_until = self._clock() + AWAY_SECONDS
+        logger.warning("redis: identities are read from their store: %s: %s", type(error).__name__, error)
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    revision: str
+    data: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(_Kept)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def _encode(stored: Stored) -> bytes:
+    return _encoder.encode(_Kept(stored.revision, stored.data))
+
+
+def _decode(kept: bytes) -> Stored | None:
+    """What was kept; None for what nobody of ours wrote, so that the store is asked."""
+    try:
+        found = _decoder.decode(kept)
+    except msgspec.DecodeError:
+        return None
+    return Stored(found.data, found.revision)
