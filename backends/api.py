@@ -15,12 +15,12 @@ not patch the standard library with gevent, call it from threads instead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import ClassVar, Final
 
-import msgspec
-
-from backends import uploads
+from backends import copying, listing, uploads
+from backends.bodies import BLOCK_SIZE, OpenBytes, OpenObject, PartSource, Source, blocks
 from backends.errors import (
     BackendError,
     BucketExists,
@@ -39,6 +39,8 @@ from backends.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from backends.offload import offload
+from backends.preconditions import ALWAYS, Precondition
 from backends.records import (
     NULL_VERSION,
     UPLOAD_MARK,
@@ -51,11 +53,27 @@ from backends.records import (
     StoredUpload,
     UploadRecord,
     Versioning,
+    decode_bucket,
+    decode_object,
+    encode,
+)
+from backends.values import (
+    ANY_REVISION,
+    BackendConfig,
+    Caller,
+    Capabilities,
+    DeleteOutcome,
+    Document,
+    ListPage,
+    ListQuery,
+    ObjectEntry,
+    check_revision,
 )
 
 __all__ = [
     "ALWAYS",
     "ANY_REVISION",
+    "BLOCK_SIZE",
     "CONTRACT_VERSION",
     "NULL_VERSION",
     "UPLOAD_MARK",
@@ -82,6 +100,7 @@ __all__ = [
     "NotSupported",
     "ObjectEntry",
     "ObjectRecord",
+    "OpenBytes",
     "OpenObject",
     "PartRecord",
     "PartSource",
@@ -96,219 +115,18 @@ __all__ = [
     "StorageUnavailable",
     "StoredUpload",
     "UploadRecord",
+    "VersionedBackend",
     "Versioning",
+    "blocks",
+    "check_revision",
+    "decode_bucket",
+    "decode_object",
+    "encode",
+    "offload",
 ]
 
 CONTRACT_VERSION: Final = (1, 0)
 """(major, minor). A plugin built for another major version is refused when it is loaded; a minor version only adds."""
-
-BLOCK_SIZE: Final = 1 << 20
-"""Bytes that a copy loop moves at a time."""
-
-ANY_REVISION: Final = "*"
-"""For `put_document` and `delete_document`: whatever revision is there, or none."""
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """On whose behalf a call is made, so that the storage system's own permissions can stay in force.
-
-    `account_id` is the canonical user id; `uid`, `gid` and `groups` are the numeric identity in the storage system.
-    """
-
-    account_id: str
-    user_name: str = ""
-    access_key: str = ""
-    uid: int | None = None
-    gid: int | None = None
-    groups: tuple[int, ...] = ()
-    roles: tuple[str, ...] = ()
-
-
-class BackendConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway hands to a plugin when it makes it.
-
-    `directory` is the DIR of `shardgate serve`; `options` is the parsed `--backend-config` file; with `durable` false a
-    write may be left to the kernel when it is acknowledged (`durability = "relaxed"`).
-    """
-
-    directory: str | None = None
-    options: Mapping[str, Any] = {}
-    durable: bool = True
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a storage system can do by itself; what is false, the gateway builds from the required calls or refuses.
-
-    Attributes:
-        atomic_preconditions: a precondition is checked in the same step as the publication, across processes and hosts.
-        server_side_copy: `copy_object` moves no object data through the worker.
-        atomic_rename: `rename_object` is one step for every reader.
-        versioning: `put_object`, `delete_object` and the readers understand versions.
-        parts_at_offset: a part of a multipart upload can be written to its final place.
-        enforces_permissions: the storage system checks `Caller` itself.
-        persistent: what is stored outlives the process and is the same for every worker. False for a store in the
-            worker's own memory, which only makes sense with one worker.
-    """
-
-    atomic_preconditions: bool = False
-    server_side_copy: bool = False
-    atomic_rename: bool = False
-    versioning: bool = False
-    parts_at_offset: bool = False
-    enforces_permissions: bool = False
-    persistent: bool = True
-
-
-class Precondition(msgspec.Struct, frozen=True, kw_only=True):
-    """What must hold of the current object at the moment of publication, deletion or renaming.
-
-    A plugin calls `check` with the current record, or None, while nobody else can publish under that key.
-
-    Attributes:
-        if_match: ETags of which the current object must have one; `("*",)` asks only that it exists.
-        if_none_match: ETags of which it must have none; `("*",)` asks that it does not exist.
-        if_modified_second: the second (since the epoch) that its modification time must fall in.
-        if_size: the size it must have.
-        guard: a further check that is given the current record and raises what refuses the change (object locks). It
-            only computes; it may be called from any thread, and more than once.
-    """
-
-    if_match: tuple[str, ...] | None = None
-    if_none_match: tuple[str, ...] | None = None
-    if_modified_second: int | None = None
-    if_size: int | None = None
-    guard: Callable[[ObjectRecord | None], None] | None = None
-
-    @property
-    def always(self) -> bool:
-        """True when there is nothing to check: the change may be published without a look at what is there."""
-        return self is ALWAYS or self == ALWAYS
-
-    def check(self, current: ObjectRecord | None) -> None:
-        """Raise `PreconditionFailed`, or `NoSuchObject` where a condition needs an object and there is none."""
-        if current is not None and current.delete_marker:
-            current = None
-        if current is None:
-            if self.if_match is not None or self.if_modified_second is not None or self.if_size is not None:
-                raise NoSuchObject
-        else:
-            self._check_existing(current)
-        if self.guard is not None:
-            self.guard(current)
-
-    def _check_existing(self, current: ObjectRecord) -> None:
-        if self.if_match is not None and self.if_match != ("*",) and current.etag not in self.if_match:
-            raise PreconditionFailed("If-Match")
-        if self.if_none_match is not None and (self.if_none_match == ("*",) or current.etag in self.if_none_match):
-            raise PreconditionFailed("If-None-Match")
-        if self.if_modified_second is not None and current.modified // 1_000_000_000 != self.if_modified_second:
-            raise PreconditionFailed("x-amz-if-match-last-modified-time")
-        if self.if_size is not None and current.size != self.if_size:
-            raise PreconditionFailed("x-amz-if-match-size")
-
-
-ALWAYS: Final = Precondition()
-"""No precondition."""
-
-
-class Source(Protocol):
-    """The body of an object on its way to the storage."""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes that `read` will give, or None when the client did not announce them."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; b"" at the end, and only after the body was verified.
-
-        Whatever it raises ends the put: let it pass, and leave nothing visible. A body comes from a socket of the
-        calling greenlet's loop, so `read` and `record` are called there and never through `backends.offload`; and no
-        lock is held meanwhile, because a body may take hours.
-        """
-
-    def record(self) -> ObjectRecord:
-        """The object's record. Only known, and only to be asked for, after `read` has given b""."""
-
-
-class PartSource(Protocol):
-    """The body of one part of a multipart upload, like `Source`."""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes that `read` will give, or None when the client did not announce them."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; b"" at the end, and only after the body was verified."""
-
-    def record(self) -> PartRecord:
-        """The part's record but for its `place`; only after `read` has given b""."""
-
-
-class OpenObject(ABC):
-    """One version of an object, opened: record and data belong together whatever happens to the key meanwhile."""
-
-    __slots__ = ("record",)
-
-    record: ObjectRecord
-
-    @abstractmethod
-    def read(self, offset: int, length: int) -> Iterator[bytes]:
-        """The bytes from `offset` on, in blocks. Ends after exactly `length` bytes or raises `StorageUnavailable`.
-
-        `offset` and `length` lie within the stored size. May be called several times, one after another.
-        """
-
-    def fileno(self) -> int | None:
-        """A descriptor of a regular file whose byte n is the object's byte n, good until `close`; None without one."""
-        return None
-
-    def close(self) -> None:  # noqa: B027 -- optional
-        """Release what is held. Called exactly once, also when the client has gone."""
-
-
-class ObjectEntry(msgspec.Struct, frozen=True, gc=False):
-    """An object in a listing."""
-
-    key: str
-    record: ObjectRecord
-
-
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a listing.
-
-    Attributes:
-        prefix: only keys that begin with it.
-        delimiter: keys that contain it behind the prefix are rolled up to a common prefix; "" for none.
-        after: only what comes behind it in order; where it is itself a common prefix, behind all keys of that prefix.
-        limit: objects and common prefixes together, at least 1.
-    """
-
-    prefix: str = ""
-    delimiter: str = ""
-    after: str = ""
-    limit: int = 1000
-
-
-class ListPage(msgspec.Struct, frozen=True):
-    """A page of a listing; `objects` and `prefixes` in order. `next_after` continues it, None when it was the last."""
-
-    objects: tuple[ObjectEntry, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    next_after: str | None = None
-
-
-class DeleteOutcome(msgspec.Struct, frozen=True):
-    """What a delete did: the record that went, None when there was nothing; and on versioned buckets the marker."""
-
-    removed: ObjectRecord | None = None
-    marker: ObjectRecord | None = None
-
-
-class Document(msgspec.Struct, frozen=True):
-    """A named opaque document; `revision` changes with every write and is compared for equality only."""
-
-    data: bytes
-    revision: str
 
 
 class Backend(ABC):
@@ -364,49 +182,33 @@ class Backend(ABC):
 
     @abstractmethod
     def put_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        source: Source,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, source: Source, precondition: Precondition = ALWAYS
     ) -> ObjectRecord:
         """Store an object: read `source` to its end, ask it for the record, then publish data and record as one.
 
         Readers see the old object or the new one, never a mix. When this returns, the object is durable. The
         precondition is checked at publication; failing, nothing has changed. A source that gives fewer or more bytes
-        than its announced length is refused with `ValueError`, and nothing has changed. Returns the record as stored:
-        a storage may set `modified` and, on versioned buckets, sets `version_id`.
+        than its announced length is refused with `ValueError` (`blocks` does so), and nothing has changed. Returns the
+        record as stored: a storage may set `modified`.
 
-        Raises `NoSuchBucket`, also when the bucket goes away meanwhile, what the precondition raises, and
-        `NotSupported` for any `versioning` but OFF where the capability is missing.
+        Raises `NoSuchBucket`, also when the bucket goes away meanwhile, and what the precondition raises.
         """
 
     @abstractmethod
-    def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> OpenObject:
-        """Open an object or one version of it. Raises `NoSuchBucket`, `NoSuchObject`, `NoSuchVersion`.
-
-        Without the versioning capability `NULL_VERSION` names the object itself, and there are no other versions.
-        """
+    def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
+        """Open an object. Raises `NoSuchBucket`, `NoSuchObject`."""
 
     @abstractmethod
-    def head_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> ObjectRecord:
+    def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:
         """The record alone. Raises like `get_object`."""
 
     @abstractmethod
     def delete_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        version_id: str | None = None,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, precondition: Precondition = ALWAYS
     ) -> DeleteOutcome:
-        """Remove an object, durably. A missing object or version is no error (unless the precondition makes it one).
+        """Remove an object, durably. A missing one is no error, unless the precondition makes it one.
 
-        Raises `NoSuchBucket`, what the precondition raises, and `NotSupported` as `put_object` does.
+        Raises `NoSuchBucket` and what the precondition raises.
         """
 
     @abstractmethod
@@ -418,17 +220,10 @@ class Backend(ABC):
 
     def list_objects(self, caller: Caller, bucket: str, query: ListQuery) -> ListPage:
         """One page of a listing. The default steps through `scan`, starting it anew behind each common prefix."""
-        from backends.listing import page_of_scan
-
-        return page_of_scan(lambda after: self.scan(caller, bucket, query.prefix, after), query)
+        return listing.page_of_scan(lambda after: self.scan(caller, bucket, query.prefix, after), query)
 
     def update_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        change: Callable[[ObjectRecord], ObjectRecord],
-        version_id: str | None = None,
+        self, caller: Caller, bucket: str, key: str, change: Callable[[ObjectRecord], ObjectRecord]
     ) -> ObjectRecord:
         """Replace an object's record by `change(record)`, its data staying as they are (tags, ACL, locks, metadata).
 
@@ -437,9 +232,7 @@ class Backend(ABC):
 
         Raises like `get_object`, and what `change` raises.
         """
-        from backends.copying import rewrite_record
-
-        return rewrite_record(self, caller, bucket, key, change, version_id)
+        return copying.rewrite_record(self, caller, bucket, key, change)
 
     def copy_object(
         self,
@@ -449,15 +242,12 @@ class Backend(ABC):
         key: str,
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
         """Store the data of `source`, an object that this backend opened, under another key with the given record.
 
         The caller closes `source`. The default streams.
         """
-        from backends.copying import CopySource
-
-        return self.put_object(caller, bucket, key, CopySource(source, record), precondition, versioning)
+        return self.put_object(caller, bucket, key, copying.CopySource(source, record), precondition)
 
     def rename_object(
         self,
@@ -472,9 +262,7 @@ class Backend(ABC):
 
         Raises `NoSuchObject` when there is no source.
         """
-        from backends.copying import rename_by_copy
-
-        return rename_by_copy(self, caller, bucket, source, target, source_precondition, target_precondition)
+        return copying.rename_by_copy(self, caller, bucket, source, target, source_precondition, target_precondition)
 
     # -- multipart uploads
 
@@ -518,7 +306,6 @@ class Backend(ABC):
         parts: Sequence[PartRecord],
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
         """Publish the parts, in this order, as one object, as `put_object` would.
 
@@ -527,7 +314,7 @@ class Backend(ABC):
         nothing. What is left of the upload stays until `abort_upload`. When it raises before the publication, the
         upload is as it was, all parts included. Raises `NoSuchUpload` and what the precondition raises.
         """
-        return uploads.complete_upload(self, caller, bucket, upload, parts, record, precondition, versioning)
+        return uploads.complete_upload(self, caller, bucket, upload, parts, record, precondition, self.put_object)
 
     def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
         """Remove an upload with its parts, or what a completion left of it. A missing one is no error."""
@@ -564,3 +351,106 @@ class Backend(ABC):
     @abstractmethod
     def list_documents(self, bucket: str | None, prefix: str = "") -> Iterable[str]:
         """Names of the documents that begin with `prefix`, ordered."""
+
+
+class VersionedBackend(Backend):
+    """A storage system that keeps versions of objects: the plugin declares the capability `versioning`.
+
+    The methods are those of `Backend`, with further arguments by keyword. Left out, they mean what `Backend` says: the
+    current version, and a bucket whose versioning is off.
+
+    `version_id` names one version (`NULL_VERSION` the one that was written while versioning was off or suspended); a
+    method that is given one raises `NoSuchVersion` when the object has no such version. The current version may be a
+    delete marker: `get_object` and `head_object` raise `NoSuchObject` for it unless it is named.
+
+    `versioning` is the bucket's state. ENABLED adds a version with an id of its own, which the storage makes; SUSPENDED
+    replaces the null version and leaves all others; OFF replaces the object.
+    """
+
+    @abstractmethod
+    def put_object(
+        self,
+        caller: Caller,
+        bucket: str,
+        key: str,
+        source: Source,
+        precondition: Precondition = ALWAYS,
+        *,
+        versioning: Versioning = Versioning.OFF,
+    ) -> ObjectRecord:
+        """Store an object as a new version. The record that is returned has its `version_id`."""
+
+    @abstractmethod
+    def get_object(self, caller: Caller, bucket: str, key: str, *, version_id: str | None = None) -> OpenObject:
+        """Open the current version or a named one."""
+
+    @abstractmethod
+    def head_object(self, caller: Caller, bucket: str, key: str, *, version_id: str | None = None) -> ObjectRecord:
+        """The record of the current version or of a named one."""
+
+    @abstractmethod
+    def delete_object(
+        self,
+        caller: Caller,
+        bucket: str,
+        key: str,
+        precondition: Precondition = ALWAYS,
+        *,
+        version_id: str | None = None,
+        versioning: Versioning = Versioning.OFF,
+    ) -> DeleteOutcome:
+        """Remove a named version for good; without a name, put a delete marker on top where versions are kept.
+
+        The precondition is checked against the version that is named, otherwise against the current one.
+        """
+
+    @abstractmethod
+    def update_object(
+        self,
+        caller: Caller,
+        bucket: str,
+        key: str,
+        change: Callable[[ObjectRecord], ObjectRecord],
+        *,
+        version_id: str | None = None,
+    ) -> ObjectRecord:
+        """Replace the record of a version, which stays the version that it is."""
+
+    @abstractmethod
+    def scan_versions(
+        self, caller: Caller, bucket: str, prefix: str, after: str, after_version: str | None = None
+    ) -> Iterator[ObjectEntry]:
+        """All versions and delete markers, in order of their keys and of one key the newest first, lazily.
+
+        With `after_version` the scan begins behind that version of the key `after`, otherwise behind all of them.
+        """
+
+    def copy_object(
+        self,
+        caller: Caller,
+        source: OpenObject,
+        bucket: str,
+        key: str,
+        record: ObjectRecord,
+        precondition: Precondition = ALWAYS,
+        *,
+        versioning: Versioning = Versioning.OFF,
+    ) -> ObjectRecord:
+        """Store the data of `source` as a new version. The default streams."""
+        body = copying.CopySource(source, record)
+        return self.put_object(caller, bucket, key, body, precondition, versioning=versioning)
+
+    def complete_upload(
+        self,
+        caller: Caller,
+        bucket: str,
+        upload: UploadRecord,
+        parts: Sequence[PartRecord],
+        record: ObjectRecord,
+        precondition: Precondition = ALWAYS,
+        *,
+        versioning: Versioning = Versioning.OFF,
+    ) -> ObjectRecord:
+        """Publish the parts as a new version."""
+        put = partial(self.put_object, versioning=versioning)
+        return uploads.complete_upload(self, caller, bucket, upload, parts, record, precondition, put)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
-from backends.api import Backend, Caller, NoSuchObject, ObjectRecord, OpenObject, Precondition, PreconditionFailed
+from backends.bodies import OpenObject
+from backends.errors import NoSuchObject, PreconditionFailed
+from backends.preconditions import Precondition
+from backends.records import ObjectRecord
+from backends.values import Caller
 
-ATTEMPTS = 16
+if TYPE_CHECKING:
+    from backends.api import Backend
+
+ATTEMPTS: Final = 16
 """How often a change is tried when somebody else changes the object at the same time."""
 
 
@@ -43,16 +51,11 @@ def _still(before: ObjectRecord) -> Precondition:
 
 
 def rewrite_record(
-    backend: Backend,
-    caller: Caller,
-    bucket: str,
-    key: str,
-    change: Callable[[ObjectRecord], ObjectRecord],
-    version_id: str | None,
+    backend: Backend, caller: Caller, bucket: str, key: str, change: Callable[[ObjectRecord], ObjectRecord]
 ) -> ObjectRecord:
     """Write an object anew with a changed record, on the condition that it is still the one that was read."""
     for attempt in range(ATTEMPTS):
-        opened = backend.get_object(caller, bucket, key, version_id)
+        opened = backend.get_object(caller, bucket, key)
         try:
             before = opened.record
             return backend.put_object(caller, bucket, key, CopySource(opened, change(before)), _still(before))

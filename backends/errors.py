@@ -30,6 +30,10 @@ class NoSuchObject(BackendError):
 class NoSuchVersion(BackendError):
     """The object has no such version."""
 
+    def __init__(self, version_id: str) -> None:
+        super().__init__(version_id)
+        self.version_id = version_id
+
 
 class NoSuchUpload(BackendError):
     """There is no such multipart upload."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from backends.api import ListPage, ListQuery, ObjectEntry
+from backends.values import ListPage, ListQuery, ObjectEntry
 
 LAST: Final = "\U0010ffff"
 """The greatest code point."""

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
-from backends.api import CONTRACT_VERSION, Backend, BackendConfig, ConfigurationError
+from backends.api import CONTRACT_VERSION, Backend, BackendConfig, ConfigurationError, VersionedBackend
 
 ENTRY_POINT_GROUP: Final = "shardgate.backends"
 
@@ -97,6 +97,8 @@ def _checked(specification: str, plugin: object) -> type[Backend]:
         raise ConfigurationError(
             f"backend: {specification!r} is built for contract {major}.{minor}, this gateway speaks {ours}"
         )
+    if plugin.capabilities.versioning and not issubclass(plugin, VersionedBackend):
+        raise ConfigurationError(f"backend: {specification!r} declares versioning and is no VersionedBackend")
     return plugin
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from backends.bodies import OpenObject, PartSource
 from backends.errors import BucketExists, NoSuchBucket, NoSuchObject, NoSuchUpload, PreconditionFailed
+from backends.preconditions import Precondition
 from backends.records import (
     UPLOAD_MARK,
     BucketRecord,
@@ -26,14 +28,14 @@ from backends.records import (
     PartRecord,
     StoredUpload,
     UploadRecord,
-    Versioning,
     decode_part,
     decode_upload,
     encode,
 )
+from backends.values import Caller
 
 if TYPE_CHECKING:
-    from backends.api import Backend, Caller, OpenObject, PartSource, Precondition
+    from backends.api import Backend
 
 STAGING_BUCKET: Final = ".shardgate-uploads"
 """Begins with a dot, so that it is no legal name for a client's bucket."""
@@ -229,9 +231,9 @@ def complete_upload(
     parts: Sequence[PartRecord],
     record: ObjectRecord,
     precondition: Precondition,
-    versioning: Versioning,
+    put: Callable[..., ObjectRecord],
 ) -> ObjectRecord:
-    """See `Backend.complete_upload`.
+    """See `Backend.complete_upload`; `put` is the backend's `put_object`.
 
     That it was published before is seen by the mark of the object under the key, also at the moment of publication.
     Where a process was killed after it and the object was replaced meanwhile, it is published anew: the client that
@@ -244,7 +246,7 @@ def complete_upload(
     marked = record.replace(extra={**record.extra, UPLOAD_MARK: upload.id})
     source = _Joined(backend, caller, _parts_folder(bucket, upload.id), parts, marked)
     try:
-        return backend.put_object(caller, bucket, upload.key, source, _once(precondition, upload.id), versioning)
+        return put(caller, bucket, upload.key, source, _once(precondition, upload.id))
     except _Published as other:
         return other.record
     except PreconditionFailed:

@@ -38,7 +38,7 @@ def s3_error(error: BackendError, bucket: str, key: str) -> S3Error | None:
         case NoSuchObject():
             return S3Error("NoSuchKey", Key=key)
         case NoSuchVersion():
-            return S3Error("NoSuchVersion", Key=key)
+            return S3Error("NoSuchVersion", Key=key, VersionId=error.version_id)
         case NoSuchUpload():
             return S3Error("NoSuchUpload")
         case PreconditionFailed():

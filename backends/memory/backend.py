@@ -17,8 +17,6 @@ import msgspec
 from backends.api import (
     ALWAYS,
     ANY_REVISION,
-    BLOCK_SIZE,
-    NULL_VERSION,
     Backend,
     BackendConfig,
     BucketExists,
@@ -26,23 +24,21 @@ from backends.api import (
     BucketRecord,
     Caller,
     Capabilities,
-    ConfigurationError,
     DeleteOutcome,
     Document,
-    DocumentChanged,
     NoSuchBucket,
     NoSuchObject,
-    NoSuchVersion,
-    NotSupported,
     ObjectEntry,
     ObjectRecord,
+    OpenBytes,
     OpenObject,
     Precondition,
     Source,
     StorageFull,
-    Versioning,
+    blocks,
+    check_revision,
 )
-from backends.memory.contents import Bucket, StoredObject
+from backends.memory.contents import Bucket
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +55,7 @@ class MemoryBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        try:
-            self._max_bytes: Final = msgspec.convert(dict(config.options), Options).max_bytes
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(f"memory: {error}") from None
+        self._max_bytes: Final = config.parsed(Options).max_bytes
         self._lock = threading.Lock()
         self._buckets: dict[str, Bucket] = {}
         self._documents: dict[str, Document] = {}
@@ -93,29 +86,17 @@ class MemoryBackend(Backend):
     # -- objects
 
     def put_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        source: Source,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, source: Source, precondition: Precondition = ALWAYS
     ) -> ObjectRecord:
-        _without_versions(versioning)
         self._bucket(bucket)
-        blocks: list[bytes] = []
-        received = 0
+        received = bytearray()
         try:
-            while block := source.read(BLOCK_SIZE):
+            for block in blocks(source):
                 self._reserve(len(block))
-                received += len(block)
-                blocks.append(block)
-            if source.length not in (None, received):
-                raise ValueError(f"{source.length} bytes were announced and {received} came")
-            stored = StoredObject(source.record(), b"".join(blocks))
-            return self._publish(bucket, key, stored, precondition)
+                received += block
+            return self._publish(bucket, key, OpenBytes(source.record(), bytes(received)), precondition)
         finally:
-            self._reserve(-received)
+            self._reserve(-len(received))
 
     def _reserve(self, size: int) -> None:
         """Count bytes that are on their way in."""
@@ -124,38 +105,27 @@ class MemoryBackend(Backend):
                 raise StorageFull(f"memory: max_bytes = {self._max_bytes} is reached")
             self._used += size
 
-    def _publish(self, bucket: str, key: str, stored: StoredObject, precondition: Precondition) -> ObjectRecord:
+    def _publish(self, bucket: str, key: str, stored: OpenBytes, precondition: Precondition) -> ObjectRecord:
         with self._lock:
             target = self._bucket(bucket)
             precondition.check(target.current(key))
             self._used += target.store(key, stored)
         return stored.record
 
-    def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
+    def get_object(self, caller: Caller, bucket: str, key: str) -> OpenBytes:
         stored = self._bucket(bucket).objects.get(key)
         if stored is None:
             raise NoSuchObject(key)
-        if version_id not in (None, NULL_VERSION):
-            raise NoSuchVersion(version_id)
         return stored
 
-    def head_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> ObjectRecord:
-        return self.get_object(caller, bucket, key, version_id).record
+    def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:
+        return self.get_object(caller, bucket, key).record
 
     def delete_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        version_id: str | None = None,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, precondition: Precondition = ALWAYS
     ) -> DeleteOutcome:
-        _without_versions(versioning)
         with self._lock:
             target = self._bucket(bucket)
-            if version_id not in (None, NULL_VERSION):
-                return DeleteOutcome()
             precondition.check(target.current(key))
             removed = target.remove(key)
             if removed is None:
@@ -177,16 +147,11 @@ class MemoryBackend(Backend):
             yield entry
 
     def update_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        change: Callable[[ObjectRecord], ObjectRecord],
-        version_id: str | None = None,
+        self, caller: Caller, bucket: str, key: str, change: Callable[[ObjectRecord], ObjectRecord]
     ) -> ObjectRecord:
         with self._lock:
-            stored = self.get_object(caller, bucket, key, version_id)
-            changed = StoredObject(change(stored.record), stored.data)
+            stored = self.get_object(caller, bucket, key)
+            changed = OpenBytes(change(stored.record), stored.data)
             self._bucket(bucket).store(key, changed)
         return changed.record
 
@@ -198,16 +163,14 @@ class MemoryBackend(Backend):
         key: str,
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
-        _without_versions(versioning)
-        if not isinstance(source, StoredObject):
+        if not isinstance(source, OpenBytes):
             raise TypeError("the source was not opened by this plugin")
         self._bucket(bucket)
         size = len(source.data)
         self._reserve(size)
         try:
-            return self._publish(bucket, key, StoredObject(record, source.data), precondition)
+            return self._publish(bucket, key, OpenBytes(record, source.data), precondition)
         finally:
             self._reserve(-size)
 
@@ -263,10 +226,4 @@ class MemoryBackend(Backend):
 
 
 def _expect(document: Document | None, expected: str | None) -> None:
-    if expected != ANY_REVISION and (document.revision if document else None) != expected:
-        raise DocumentChanged
-
-
-def _without_versions(versioning: Versioning) -> None:
-    if versioning is not Versioning.OFF:
-        raise NotSupported("memory: versioning")
+    check_revision(document.revision if document else None, expected)

@@ -1,26 +1,10 @@
-"""What the memory plugin keeps: buckets and the objects in them."""
+"""What the memory plugin keeps: buckets and the objects in them. An object is immutable: who opened it keeps it."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 
-from backends.api import BLOCK_SIZE, BucketRecord, Document, ObjectRecord, OpenObject
-
-
-class StoredObject(OpenObject):
-    """An object: immutable, so that whoever opened it keeps it, whatever becomes of its key."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, record: ObjectRecord, data: bytes) -> None:
-        self.record = record
-        self.data = data
-
-    def read(self, offset: int, length: int) -> Iterator[bytes]:
-        """The bytes, in blocks."""
-        for start in range(offset, offset + length, BLOCK_SIZE):
-            yield self.data[start : min(start + BLOCK_SIZE, offset + length)]
+from backends.api import BucketRecord, Document, ObjectRecord, OpenBytes
 
 
 class Bucket:
@@ -28,7 +12,7 @@ class Bucket:
 
     def __init__(self, record: BucketRecord) -> None:
         self.record = record
-        self.objects: dict[str, StoredObject] = {}
+        self.objects: dict[str, OpenBytes] = {}
         self.keys: list[str] = []
         self.documents: dict[str, Document] = {}
 
@@ -37,7 +21,7 @@ class Bucket:
         stored = self.objects.get(key)
         return stored.record if stored else None
 
-    def store(self, key: str, stored: StoredObject) -> int:
+    def store(self, key: str, stored: OpenBytes) -> int:
         """Put an object under that key; returns by how many bytes the bucket grew."""
         replaced = self.objects.get(key)
         if replaced is None:
@@ -45,7 +29,7 @@ class Bucket:
         self.objects[key] = stored
         return len(stored.data) - (len(replaced.data) if replaced else 0)
 
-    def remove(self, key: str) -> StoredObject | None:
+    def remove(self, key: str) -> OpenBytes | None:
         """Take an object out."""
         stored = self.objects.pop(key, None)
         if stored is not None:

@@ -22,16 +22,14 @@ from backends.api import (
     BucketRecord,
     Caller,
     Capabilities,
-    ConfigurationError,
     DeleteOutcome,
     Document,
-    DocumentChanged,
     ObjectEntry,
     ObjectRecord,
     OpenObject,
     Precondition,
     Source,
-    Versioning,
+    check_revision,
 )
 
 ZEROS: Final = bytes(BLOCK_SIZE)
@@ -67,10 +65,7 @@ class NoopBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        try:
-            size = msgspec.convert(dict(config.options), Options).size
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(f"noop: {error}") from None
+        size = config.parsed(Options).size
         self._record: Final = ObjectRecord(size=size, etag="0" * 32, modified=CREATED)
         self._zeros: Final = Zeros(self._record)
         self._documents: dict[tuple[str | None, str], Document] = {}
@@ -91,35 +86,23 @@ class NoopBackend(Backend):
         """Do nothing."""
 
     def put_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        source: Source,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, source: Source, precondition: Precondition = ALWAYS
     ) -> ObjectRecord:
         """Read the body to its end and drop it."""
         while source.read(BLOCK_SIZE):
             pass
         return source.record()
 
-    def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> OpenObject:
+    def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
         """Zeros."""
         return self._zeros
 
-    def head_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> ObjectRecord:
+    def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:
         """The one record there is."""
         return self._record
 
     def delete_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        version_id: str | None = None,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, precondition: Precondition = ALWAYS
     ) -> DeleteOutcome:
         """Do nothing."""
         return DeleteOutcome(removed=self._record)
@@ -136,7 +119,6 @@ class NoopBackend(Backend):
         key: str,
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
         """Do nothing."""
         return record
@@ -175,5 +157,4 @@ class NoopBackend(Backend):
 
     def _expect(self, bucket: str | None, name: str, expected: str | None) -> None:
         document = self._documents.get((bucket, name))
-        if expected != ANY_REVISION and (document.revision if document else None) != expected:
-            raise DocumentChanged(name)
+        check_revision(document.revision if document else None, expected)

@@ -13,8 +13,6 @@ from backends import hierarchy
 from backends.api import (
     ALWAYS,
     ANY_REVISION,
-    BLOCK_SIZE,
-    NULL_VERSION,
     Backend,
     BackendConfig,
     BucketRecord,
@@ -27,8 +25,6 @@ from backends.api import (
     ListQuery,
     NoSuchBucket,
     NoSuchObject,
-    NoSuchVersion,
-    NotSupported,
     ObjectEntry,
     ObjectRecord,
     OpenObject,
@@ -39,7 +35,7 @@ from backends.api import (
     StorageUnavailable,
     StoredUpload,
     UploadRecord,
-    Versioning,
+    blocks,
 )
 from backends.offload import offload
 from backends.posix.attributes import Records
@@ -51,7 +47,7 @@ from backends.posix.listing import BucketTree, Directories
 from backends.posix.locks import Locks
 from backends.posix.mounts import is_local
 from backends.posix.opened import Finder, PosixObject
-from backends.posix.options import options_of
+from backends.posix.options import Options
 from backends.posix.publishing import Publisher
 from backends.posix.staging import Staged, supports_nameless
 from backends.posix.sweeping import Sweeper
@@ -69,13 +65,11 @@ class PosixBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._options: Final = options_of(config)
-        if not config.directory:
-            raise ConfigurationError("directory: the posix backend needs a directory to serve")
+        self._options: Final = config.parsed(Options)
         if sys.getfilesystemencoding().lower() not in ("utf-8", "utf8"):
             raise ConfigurationError("directory: file names must be UTF-8, but the locale says otherwise")
         # Resolved once, because no symbolic link is followed from here on.
-        root = os.path.realpath(config.directory)
+        root = os.path.realpath(config.required_directory)
         if len(os.fsencode(root)) > LONGEST_DIRECTORY:
             raise ConfigurationError(f"directory: its path has more than {LONGEST_DIRECTORY} bytes")
         self._durable: Final = config.durable
@@ -181,24 +175,13 @@ class PosixBackend(Backend):
     # -- objects
 
     def put_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        source: Source,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, source: Source, precondition: Precondition = ALWAYS
     ) -> ObjectRecord:
-        _without_versions(versioning)
         place = self._place(bucket, key)
         staged = self._stage(place)
         try:
-            received = 0
-            while block := source.read(BLOCK_SIZE):
-                received += len(block)
+            for block in blocks(source):
                 staged.write(block)
-            if source.length is not None and source.length != received:
-                raise ValueError(f"{source.length} bytes were announced and {received} came")
             record = staged.finish(source.record(), self._records, durable=self._durable)
             self._publisher.publish(staged, place, precondition)
         finally:
@@ -208,41 +191,27 @@ class PosixBackend(Backend):
     def _stage(self, place: Place) -> Staged:
         return Staged.make(self._layout, place.bucket, self._file_mode, nameless=self._nameless)
 
-    def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> OpenObject:
-        return self._open(bucket, key, version_id)
+    def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
+        return self._open(bucket, key)
 
-    def head_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> ObjectRecord:
-        found = self._open(bucket, key, version_id)
+    def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:
+        found = self._open(bucket, key)
         found.close()
         return found.record
 
-    def _open(self, bucket: str, key: str, version_id: str | None) -> PosixObject:
-        found = self._publisher.find(self._place(bucket, key))
-        return self._version_of(found, bucket, key, version_id)
+    def _open(self, bucket: str, key: str) -> PosixObject:
+        return self._existing(self._publisher.find(self._place(bucket, key)), bucket, key)
 
-    def _version_of(self, found: PosixObject | None, bucket: str, key: str, version_id: str | None) -> PosixObject:
+    def _existing(self, found: PosixObject | None, bucket: str, key: str) -> PosixObject:
         if found is None:
             self._buckets.must_exist(bucket)
             raise NoSuchObject(key)
-        if version_id is not None and version_id != NULL_VERSION:
-            found.close()
-            raise NoSuchVersion(version_id)
         return found
 
     def delete_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        version_id: str | None = None,
-        precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
+        self, caller: Caller, bucket: str, key: str, precondition: Precondition = ALWAYS
     ) -> DeleteOutcome:
-        _without_versions(versioning)
-        place = self._place(bucket, key)
-        removed = None
-        if version_id is None or version_id == NULL_VERSION:
-            removed = self._publisher.remove(place, precondition)
+        removed = self._publisher.remove(self._place(bucket, key), precondition)
         if removed is None:
             self._buckets.must_exist(bucket)
         return DeleteOutcome(removed=removed)
@@ -260,16 +229,11 @@ class PosixBackend(Backend):
         return BucketTree(self._layout.bucket(bucket), self._directories, self._opener, self._records, self._finder)
 
     def update_object(
-        self,
-        caller: Caller,
-        bucket: str,
-        key: str,
-        change: Callable[[ObjectRecord], ObjectRecord],
-        version_id: str | None = None,
+        self, caller: Caller, bucket: str, key: str, change: Callable[[ObjectRecord], ObjectRecord]
     ) -> ObjectRecord:
         place = self._place(bucket, key)
         with self._locks.hold(place.lock):
-            found = self._version_of(self._publisher.find_locked(place), bucket, key, version_id)
+            found = self._existing(self._publisher.find_locked(place), bucket, key)
             try:
                 # Size and time are the file's.
                 record = change(found.record).replace(modified=found.record.modified, size=found.record.size)
@@ -296,11 +260,9 @@ class PosixBackend(Backend):
         key: str,
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
-        _without_versions(versioning)
         if not isinstance(source, PosixObject):
-            return super().copy_object(caller, source, bucket, key, record, precondition, versioning)
+            return super().copy_object(caller, source, bucket, key, record, precondition)
         place = self._place(bucket, key)
         staged = self._stage(place)
         try:
@@ -358,9 +320,7 @@ class PosixBackend(Backend):
         parts: Sequence[PartRecord],
         record: ObjectRecord,
         precondition: Precondition = ALWAYS,
-        versioning: Versioning = Versioning.OFF,
     ) -> ObjectRecord:
-        _without_versions(versioning)
         place = self._place(bucket, upload.key)
         return self._uploads.complete(bucket, place, upload, parts, record, precondition)
 
@@ -391,8 +351,3 @@ def _make(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
-
-
-def _without_versions(versioning: Versioning) -> None:
-    if versioning is not Versioning.OFF:
-        raise NotSupported("posix: versioning")

@@ -12,7 +12,7 @@ import re
 from hashlib import blake2b
 from typing import Final
 
-from backends.api import ANY_REVISION, Document, DocumentChanged, NoSuchBucket, StorageUnavailable
+from backends.api import ANY_REVISION, Document, NoSuchBucket, StorageUnavailable, check_revision
 from backends.offload import offload
 from backends.posix.attributes import sync_directory
 from backends.posix.failures import translated
@@ -98,8 +98,7 @@ class Documents:
         if expected == ANY_REVISION:
             return
         document = self._read(path)
-        if (document.revision if document else None) != expected:
-            raise DocumentChanged
+        check_revision(document.revision if document else None, expected)
 
     def _sync(self, path: str) -> None:
         if self._durable:

@@ -1,12 +1,10 @@
-"""The plugin's options and their validation."""
+"""The plugin's options."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import msgspec
-
-from backends.api import BackendConfig, ConfigurationError
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,11 +27,3 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cached_names: Annotated[int, msgspec.Meta(ge=0)] = 500_000
     watch: bool = True
     check_timeout: Annotated[float, msgspec.Meta(gt=0)] = 5.0
-
-
-def options_of(config: BackendConfig) -> Options:
-    """The options, checked. Raises `ConfigurationError`."""
-    try:
-        return msgspec.convert(dict(config.options), Options)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"posix: {error}") from None

@@ -133,9 +133,9 @@ class Box:
         assert not body.faults, body.faults
         return stored
 
-    def open(self, key: str, version_id: str | None = None) -> OpenObject:
+    def open(self, key: str) -> OpenObject:
         """Open an object."""
-        return self.backend.get_object(self.caller, self.name, key, version_id)
+        return self.backend.get_object(self.caller, self.name, key)
 
     def get(self, key: str) -> tuple[ObjectRecord, bytes]:
         """Record and data."""

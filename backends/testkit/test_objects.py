@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from backends.api import NULL_VERSION, NoSuchBucket, NoSuchObject, NoSuchVersion
+from backends.api import NULL_VERSION, NoSuchBucket, NoSuchObject
 from backends.testkit.harness import Box, Boxes, Target, all_fine, blocks_of, meanwhile, together, whole
 from backends.testkit.sources import Body, BodyBroke, BrokenBody, GatedBody, content, record_of
 
@@ -67,25 +67,6 @@ def test_a_missing_object_is_told_as_such(box: Box, key: str) -> None:
         box.head(key)
     with pytest.raises(NoSuchObject):
         box.update(key, lambda record: record)
-
-
-def test_the_null_version_is_the_object_where_there_are_no_versions(box: Box) -> None:
-    if box.backend.capabilities.versioning:
-        pytest.skip("the plugin has versions")
-    stored = box.put("key", b"data")
-    assert box.backend.head_object(box.caller, box.name, "key", NULL_VERSION) == stored
-    opened = box.open("key", NULL_VERSION)
-    assert whole(opened) == b"data"
-    opened.close()
-    with pytest.raises(NoSuchVersion):
-        box.open("key", "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY")
-    with pytest.raises(NoSuchVersion):
-        box.backend.head_object(box.caller, box.name, "key", "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY")
-    outcome = box.backend.delete_object(box.caller, box.name, "key", "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY")
-    assert outcome.removed is None
-    assert box.data("key") == b"data"
-    assert box.backend.delete_object(box.caller, box.name, "key", NULL_VERSION).removed == stored
-    assert not box.exists("key")
 
 
 # -- bodies that break

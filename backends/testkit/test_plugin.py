@@ -14,11 +14,10 @@ from backends.api import (
     ConfigurationError,
     NoSuchBucket,
     NoSuchObject,
-    NotSupported,
-    Versioning,
+    VersionedBackend,
 )
 from backends.testkit.harness import Box, Boxes, Target, meanwhile
-from backends.testkit.sources import Body, GatedBody, content
+from backends.testkit.sources import GatedBody, content
 
 
 def test_it_has_a_name(target: Target) -> None:
@@ -62,24 +61,8 @@ def test_what_is_declared_is_not_left_to_the_default(backend: Backend, capabilit
         assert getattr(type(backend), method) is not getattr(Backend, method), f"{method} is the streaming default"
 
 
-@pytest.mark.parametrize("versioning", [Versioning.ENABLED, Versioning.SUSPENDED])
-def test_versions_are_refused_without_the_capability(box: Box, versioning: Versioning) -> None:
-    if box.backend.capabilities.versioning:
-        pytest.skip("the plugin has versions")
-    with pytest.raises(NotSupported):
-        box.backend.put_object(box.caller, box.name, "a", Body(b"x"), versioning=versioning)
-    assert not box.exists("a")
-    box.put("a", b"x")
-    with pytest.raises(NotSupported):
-        box.backend.delete_object(box.caller, box.name, "a", versioning=versioning)
-    assert box.exists("a")
-    opened = box.open("a")
-    try:
-        with pytest.raises(NotSupported):
-            box.backend.copy_object(box.caller, opened, box.name, "b", opened.record, versioning=versioning)
-    finally:
-        opened.close()
-    assert not box.exists("b")
+def test_versions_are_declared_by_those_that_keep_them(backend: Backend) -> None:
+    assert backend.capabilities.versioning == isinstance(backend, VersionedBackend)
 
 
 def test_everything_is_there_after_closing_and_opening_again(shared: Target, boxes: Boxes) -> None:

@@ -23,8 +23,8 @@ def test_the_entry_point_is_found_by_its_name(environment: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("options", "directory", "said"),
     [
-        ({"colour": 1}, "/tmp", "sqlite: unknown option colour"),
-        ({}, None, "sqlite: the directory is not set"),
+        ({"colour": 1}, "/tmp", "backend_config: Object contains unknown field `colour`"),
+        ({}, None, "directory: this backend needs a directory to serve"),
     ],
 )
 def test_the_sample_refuses_what_it_cannot_work_with(

@@ -6,9 +6,10 @@ from itertools import islice
 from typing import Final
 
 from backends.api import NULL_VERSION, ObjectRecord
-from workers.operations.common import check_owner, version_id
+from workers.operations.common import check_owner
 from workers.operations.parts import parts_after
 from workers.operations.refusals import check_object_read
+from workers.operations.versions import head_version
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.conditions import Outcome, evaluate_read, read_conditions
 from workers.protocol.errors import S3Error
@@ -30,7 +31,7 @@ def get_object_attributes(request: Request) -> Response:
     wanted = _wanted(request)
     check_owner(request)
     check_object_read(request)
-    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    record = head_version(request)
     conditions = read_conditions(request.header)
     if conditions is not None:
         outcome = evaluate_read(conditions, record.etag, record.modified // 1_000_000_000)

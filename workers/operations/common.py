@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from backends.api import ALWAYS, NULL_VERSION, BucketRecord, Precondition
+from backends.api import ALWAYS, BucketRecord, Precondition
 from workers.iam.authorization import check_expected_owner
 from workers.protocol.conditions import WriteConditions
-from workers.protocol.errors import S3Error
 from workers.request import Request
-
-MAX_VERSION_ID: Final = 1024
 
 
 def require_bucket(request: Request) -> BucketRecord:
@@ -27,25 +22,6 @@ def check_owner(request: Request) -> None:
     """Like `require_bucket`, but only where the request names an owner: object operations find out the rest anyway."""
     if request.header("x-amz-expected-bucket-owner") is not None:
         require_bucket(request)
-
-
-def version_id(request: Request) -> str | None:
-    """The version that a request names. Raises `S3Error` InvalidArgument for an empty or overlong one."""
-    value = request.query.get("versionId") if request.query else None
-    if value is None:
-        return None
-    return checked_version_id(value)
-
-
-def checked_version_id(value: str) -> str:
-    """A version id as a client sent it. Raises `S3Error` InvalidArgument or NoSuchVersion."""
-    if value == "":
-        raise S3Error("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
-    if value != NULL_VERSION and (len(value) > MAX_VERSION_ID or not (value.isascii() and value.isprintable())):
-        raise S3Error(
-            "InvalidArgument", "Invalid version id specified", ArgumentName="versionId", ArgumentValue=value[:64]
-        )
-    return value
 
 
 def precondition(conditions: WriteConditions | None) -> Precondition:

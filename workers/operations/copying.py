@@ -10,9 +10,10 @@ from backends.api import NoSuchBucket, NoSuchObject, NoSuchVersion, ObjectRecord
 from backends.offload import offload
 from workers.backend_errors import s3_error
 from workers.iam.authorization import authorize, check_expected_owner
-from workers.operations.common import check_owner, checked_version_id, precondition
+from workers.operations.common import check_owner, precondition
 from workers.operations.object_headers import draft_record
 from workers.operations.refusals import check_object_read
+from workers.operations.versions import checked_version_id, open_version
 from workers.protocol.bodies import OFFLOAD_FROM
 from workers.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm, ExpectedDigests, parse_algorithm
 from workers.protocol.conditions import copy_source_conditions, evaluate_read, write_conditions
@@ -117,7 +118,7 @@ def open_source(request: Request, source: CopySourceName) -> OpenObject:
 
 def _open(request: Request, source: CopySourceName) -> OpenObject:
     try:
-        return request.services.backend.get_object(request.caller, source.bucket, source.key, source.version_id)
+        return open_version(request, source.bucket, source.key, source.version_id)
     except (NoSuchBucket, NoSuchObject, NoSuchVersion) as error:
         # Said of the source here: the pipeline would name the target.
         raise s3_error(error, source.bucket, source.key) or error from None

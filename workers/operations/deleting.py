@@ -10,7 +10,8 @@ from gevent.pool import Pool
 from backends.api import BackendError, NoSuchObject, NoSuchVersion
 from workers.backend_errors import refusal_of, s3_error
 from workers.iam.authorization import authorize
-from workers.operations.common import check_owner, checked_version_id, precondition, require_bucket, version_id
+from workers.operations.common import check_owner, precondition, require_bucket
+from workers.operations.versions import checked_version_id, delete_version, version_id
 from workers.protocol.conditions import delete_conditions, deletion_of
 from workers.protocol.documents import DELETE_LIMIT, DeleteRequest, ObjectToDelete, parse_delete
 from workers.protocol.errors import S3Error
@@ -32,7 +33,7 @@ def delete_object(request: Request) -> Response:
     check_owner(request)
     named = version_id(request)
     try:
-        request.services.backend.delete_object(request.caller, request.bucket, request.key, named, condition)
+        delete_version(request, request.key, named, condition)
     except (NoSuchVersion, NoSuchObject):
         # Deleting what is not there succeeds, as it does without a version; only If-Match wants an object.
         if condition.if_match is not None:
@@ -79,7 +80,7 @@ def _delete_entry(request: Request, entry: ObjectToDelete) -> S3Error | None:
         check_key(entry.key)
         named = None if entry.version_id is None else checked_version_id(entry.version_id)
         condition = precondition(deletion_of(entry.etag, entry.last_modified, entry.size))
-        request.services.backend.delete_object(request.caller, request.bucket, entry.key, named, condition)
+        delete_version(request, entry.key, named, condition)
     except (NoSuchVersion, NoSuchObject) as error:
         if entry.etag is None:
             return None

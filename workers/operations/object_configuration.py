@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.operations.bucket_configuration import access_control
-from workers.operations.common import check_owner, version_id
+from workers.operations.common import check_owner
+from workers.operations.versions import head_version
 from workers.protocol.errors import S3Error
 from workers.protocol.xml import document
 from workers.request import Request, Response, xml_response
@@ -15,7 +16,7 @@ from workers.routing import Level, operation
 def get_object_acl(request: Request) -> Response:
     """The private ACL."""
     check_owner(request)
-    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    record = head_version(request)
     return xml_response(document("AccessControlPolicy", access_control(record.owner or ROOT_ACCOUNT_ID)))
 
 
@@ -26,5 +27,5 @@ def get_object_acl(request: Request) -> Response:
 def get_object_lock(request: Request) -> Response:
     """What AWS answers where the bucket has no object lock."""
     check_owner(request)
-    request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    head_version(request)
     raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from backends.api import NULL_VERSION
-from workers.operations.common import check_owner, version_id
+from workers.operations.common import check_owner
+from workers.operations.versions import head_version, update_version
 from workers.protocol.documents import SMALL_LIMIT, parse_tagging
 from workers.protocol.names import check_object_tags
 from workers.protocol.xml import document, escape_replacing
@@ -15,7 +16,7 @@ from workers.routing import Level, Xml, operation
 def get_object_tagging(request: Request) -> Response:
     """The object's tags; none is an empty set."""
     check_owner(request)
-    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    record = head_version(request)
     return xml_response(
         document(
             "Tagging",
@@ -59,10 +60,7 @@ def delete_object_tagging(request: Request) -> Response:
 def _replace_tags(request: Request, tags: dict[str, str]) -> str:
     """Store tags; returns the version that has them now."""
     check_owner(request)
-    record = request.services.backend.update_object(
-        request.caller, request.bucket, request.key, lambda before: before.replace(tags=tags), version_id(request)
-    )
-    return record.version_id
+    return update_version(request, lambda before: before.replace(tags=tags)).version_id
 
 
 def _version_header(version: str) -> dict[str, str]:

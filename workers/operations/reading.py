@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Sequence
 
 from backends.api import ObjectRecord, OpenObject
-from workers.operations.common import check_owner, version_id
+from workers.operations.common import check_owner
 from workers.operations.object_headers import checksum_headers, object_headers, wants_checksums
 from workers.operations.parts import PART_RANGE, part_range
 from workers.operations.refusals import check_object_read
+from workers.operations.versions import head_version, open_version, version_id
 from workers.protocol.conditions import Outcome, evaluate_read, if_range_holds, read_conditions
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import bounded_integer
@@ -29,7 +30,7 @@ NOT_MODIFIED_HEADERS = ("etag", "last-modified", "cache-control", "expires", "x-
 def get_object(request: Request) -> Response:
     """An object's data, whole or in ranges. Opened first, then described: headers and data are of one version."""
     check_owner(request)
-    opened = request.services.backend.get_object(request.caller, request.bucket, request.key, version_id(request))
+    opened = open_version(request, request.bucket, request.key, version_id(request))
     stream = None
     try:
         response = _describe(request, opened.record)
@@ -46,7 +47,7 @@ def get_object(request: Request) -> Response:
 def head_object(request: Request) -> Response:
     """An object's headers, as a GET would give them."""
     check_owner(request)
-    record = request.services.backend.head_object(request.caller, request.bucket, request.key, version_id(request))
+    record = head_version(request)
     response = _describe(request, record)
     if response.status == 304:
         return response

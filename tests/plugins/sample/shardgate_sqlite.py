@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from backends import api
-from backends.offload import offload
-from backends.records import decode_bucket, decode_object, encode
 
 T = TypeVar("T")
 SCHEMA = """
@@ -24,16 +24,10 @@ CREATE TABLE IF NOT EXISTS documents
 PAGE = 500
 
 
-class OpenBlob(api.OpenObject):
-    """An object as it was when it was read."""
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file of `--backend-config` may say."""
 
-    def __init__(self, record: api.ObjectRecord, data: bytes) -> None:
-        self.record = record
-        self.data = data
-
-    def read(self, offset: int, length: int) -> Iterator[bytes]:
-        for start in range(offset, offset + length, api.BLOCK_SIZE):
-            yield self.data[start : min(start + api.BLOCK_SIZE, offset + length)]
+    file: str = "objects.sqlite"
 
 
 class SqliteBackend(api.Backend):
@@ -44,11 +38,7 @@ class SqliteBackend(api.Backend):
 
     def __init__(self, config: api.BackendConfig) -> None:
         super().__init__(config)
-        if unknown := ", ".join(sorted(set(config.options) - {"file"})):
-            raise api.ConfigurationError(f"sqlite: unknown option {unknown}")
-        if not config.directory:
-            raise api.ConfigurationError("sqlite: the directory is not set")
-        self._file = Path(config.directory) / config.options.get("file", "objects.sqlite")
+        self._file = Path(config.required_directory, config.parsed(Options).file)
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -62,46 +52,41 @@ class SqliteBackend(api.Backend):
     def close(self) -> None:
         self._database.close()
 
-    def _transaction(self, work: Callable[[], T], bucket: str | None = None) -> T:
+    def _transaction(self, bucket: str | None, work: Callable[[], T]) -> T:
         """Run `work` in a thread while other greenlets go on, alone in the database; `bucket` has to exist."""
         with self._lock:
-            return offload(self._run, work, bucket)
+            return api.offload(self._alone, bucket, work)
 
-    def _run(self, work: Callable[[], T], bucket: str | None) -> T:
+    def _alone(self, bucket: str | None, work: Callable[[], T]) -> T:
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
+            with self._database:  # commits, or rolls back what has raised
+                self._database.execute("BEGIN IMMEDIATE")
                 if bucket is not None and not self._rows("SELECT 1 FROM buckets WHERE name = ?", bucket):
                     raise api.NoSuchBucket(bucket)
-                result = work()
-                self._database.execute("COMMIT")
-            finally:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-            return result
+                return work()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise api.StorageFull(str(error)) from error
-            raise api.StorageUnavailable(f"sqlite: {error}") from error
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            raise (api.StorageFull if full else api.StorageUnavailable)(f"sqlite: {error}") from error
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         return self._database.execute(statement, values).fetchall()
+
+    def _query(self, bucket: str | None, statement: str, *values: Any) -> list[Any]:
+        return self._transaction(bucket, partial(self._rows, statement, *values))
 
     # -- buckets
 
     def create_bucket(self, caller: api.Caller, record: api.BucketRecord) -> None:
         try:
-            self._transaction(lambda: self._rows("INSERT INTO buckets VALUES (?, ?)", record.name, encode(record)))
+            self._query(None, "INSERT INTO buckets VALUES (?, ?)", record.name, api.encode(record))
         except sqlite3.IntegrityError:
             raise api.BucketExists(record.name) from None
 
     def get_bucket(self, caller: api.Caller, bucket: str) -> api.BucketRecord:
-        rows = self._transaction(lambda: self._rows("SELECT record FROM buckets WHERE name = ?", bucket), bucket)
-        return decode_bucket(rows[0][0])
+        return api.decode_bucket(self._query(bucket, "SELECT record FROM buckets WHERE name = ?", bucket)[0][0])
 
     def list_buckets(self, caller: api.Caller) -> list[api.BucketRecord]:
-        rows = self._transaction(lambda: self._rows("SELECT record FROM buckets ORDER BY name"))
-        return [decode_bucket(record) for (record,) in rows]
+        return [api.decode_bucket(row) for (row,) in self._query(None, "SELECT record FROM buckets ORDER BY name")]
 
     def delete_bucket(self, caller: api.Caller, bucket: str) -> None:
         def work() -> None:
@@ -110,117 +95,87 @@ class SqliteBackend(api.Backend):
             self._rows("DELETE FROM documents WHERE bucket = ?", bucket)
             self._rows("DELETE FROM buckets WHERE name = ?", bucket)
 
-        self._transaction(work, bucket)
+        self._transaction(bucket, work)
 
     # -- objects
 
-    def _current(self, bucket: str, key: str) -> api.ObjectRecord | None:
-        rows = self._rows("SELECT record FROM objects WHERE bucket = ? AND key = ?", bucket, key.encode())
-        return decode_object(rows[0][0]) if rows else None
-
-    def put_object(
-        self,
-        caller: api.Caller,
-        bucket: str,
-        key: str,
-        source: api.Source,
-        precondition: api.Precondition = api.ALWAYS,
-        versioning: api.Versioning = api.Versioning.OFF,
-    ) -> api.ObjectRecord:
-        if versioning is not api.Versioning.OFF:
-            raise api.NotSupported("sqlite: versioning")
-        blocks = []
-        while block := source.read(api.BLOCK_SIZE):
-            blocks.append(block)
-        data = b"".join(blocks)
-        if source.length not in (None, len(data)):
-            raise ValueError(f"{source.length} bytes were announced and {len(data)} came")
-        record = source.record()
-
-        def work() -> None:
-            precondition.check(self._current(bucket, key))
-            row = (bucket, key.encode(), encode(record), data)
-            self._rows("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", *row)
-
-        self._transaction(work, bucket)
-        return record
-
-    def get_object(self, caller: api.Caller, bucket: str, key: str, version_id: str | None = None) -> api.OpenObject:
+    def get_object(self, caller: api.Caller, bucket: str, key: str) -> api.OpenObject:
         statement = "SELECT record, data FROM objects WHERE bucket = ? AND key = ?"
-        rows = self._transaction(lambda: self._rows(statement, bucket, key.encode()), bucket)
-        if not rows:
-            raise api.NoSuchObject(key)
-        if version_id not in (None, api.NULL_VERSION):
-            raise api.NoSuchVersion(version_id)
-        return OpenBlob(decode_object(rows[0][0]), rows[0][1])
+        for record, data in self._query(bucket, statement, bucket, key.encode()):
+            return api.OpenBytes(api.decode_object(record), data)
+        raise api.NoSuchObject(key)
 
-    def head_object(self, caller: api.Caller, bucket: str, key: str, version_id: str | None = None) -> api.ObjectRecord:
-        record = self._transaction(lambda: self._current(bucket, key), bucket)
+    def head_object(self, caller: api.Caller, bucket: str, key: str) -> api.ObjectRecord:
+        record = self._transaction(bucket, partial(self._current, bucket, key))
         if record is None:
             raise api.NoSuchObject(key)
-        if version_id not in (None, api.NULL_VERSION):
-            raise api.NoSuchVersion(version_id)
+        return record
+
+    def _current(self, bucket: str, key: str) -> api.ObjectRecord | None:
+        rows = self._rows("SELECT record FROM objects WHERE bucket = ? AND key = ?", bucket, key.encode())
+        return api.decode_object(rows[0][0]) if rows else None
+
+    def put_object(
+        self, caller: api.Caller, bucket: str, key: str, source: api.Source, precondition: api.Precondition = api.ALWAYS
+    ) -> api.ObjectRecord:
+        data = b"".join(api.blocks(source))
+        record = source.record()
+        row = (bucket, key.encode(), api.encode(record), data)
+        self._change(bucket, key, precondition, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", *row)
         return record
 
     def delete_object(
-        self,
-        caller: api.Caller,
-        bucket: str,
-        key: str,
-        version_id: str | None = None,
-        precondition: api.Precondition = api.ALWAYS,
-        versioning: api.Versioning = api.Versioning.OFF,
+        self, caller: api.Caller, bucket: str, key: str, precondition: api.Precondition = api.ALWAYS
     ) -> api.DeleteOutcome:
-        if versioning is not api.Versioning.OFF:
-            raise api.NotSupported("sqlite: versioning")
+        statement = "DELETE FROM objects WHERE bucket = ? AND key = ?"
+        return api.DeleteOutcome(self._change(bucket, key, precondition, statement, bucket, key.encode()))
 
-        def work() -> api.DeleteOutcome:
-            if version_id not in (None, api.NULL_VERSION):
-                return api.DeleteOutcome()
+    def _change(
+        self, bucket: str, key: str, precondition: api.Precondition, statement: str, *values: Any
+    ) -> api.ObjectRecord | None:
+        """Run a statement if the precondition holds; the record of the object that was there."""
+
+        def work() -> api.ObjectRecord | None:
             current = self._current(bucket, key)
             precondition.check(current)
-            self._rows("DELETE FROM objects WHERE bucket = ? AND key = ?", bucket, key.encode())
-            return api.DeleteOutcome(removed=current)
+            self._rows(statement, *values)
+            return current
 
-        return self._transaction(work, bucket)
+        return self._transaction(bucket, work)
 
     def scan(self, caller: api.Caller, bucket: str, prefix: str, after: str) -> Iterator[api.ObjectEntry]:
         statement = "SELECT key, record FROM objects WHERE bucket = ? AND key >= ? AND key > ? ORDER BY key LIMIT ?"
-        values = (bucket, prefix.encode())
-        while True:
-            rows = self._transaction(partial(self._rows, statement, *values, after.encode(), PAGE), bucket)
+        while rows := self._query(bucket, statement, bucket, prefix.encode(), after.encode(), PAGE):
             for key, record in rows:
                 after = key.decode()
                 if not after.startswith(prefix):
                     return
-                yield api.ObjectEntry(after, decode_object(record))
-            if len(rows) < PAGE:
-                return
+                yield api.ObjectEntry(after, api.decode_object(record))
 
     # -- documents: those of the gateway are in the bucket "", a name that no bucket can have
 
     def get_document(self, bucket: str | None, name: str) -> api.Document | None:
         statement = "SELECT data, revision FROM documents WHERE bucket = ? AND name = ?"
-        rows = self._transaction(lambda: self._rows(statement, bucket or "", name), bucket)
+        rows = self._query(bucket, statement, bucket or "", name)
         return api.Document(rows[0][0], str(rows[0][1])) if rows else None
 
-    def _change(self, bucket: str | None, name: str, expected: str | None, statement: str, *values: Any) -> str:
-        def work() -> str:
-            rows = self._rows("SELECT revision FROM documents WHERE bucket = ? AND name = ?", bucket or "", name)
-            if expected != api.ANY_REVISION and (str(rows[0][0]) if rows else None) != expected:
-                raise api.DocumentChanged
-            return str(self._database.execute(statement, (bucket or "", name, *values)).lastrowid)
-
-        return self._transaction(work, bucket)
-
     def put_document(self, bucket: str | None, name: str, data: bytes, expected: str | None = api.ANY_REVISION) -> str:
-        statement = "INSERT OR REPLACE INTO documents (bucket, name, data) VALUES (?, ?, ?)"
-        return self._change(bucket, name, expected, statement, data)
+        statement = "INSERT OR REPLACE INTO documents (bucket, name, data) VALUES (?, ?, ?) RETURNING revision"
+        return str(self._change_document(bucket, name, expected, statement, data)[0][0])
 
     def delete_document(self, bucket: str | None, name: str, expected: str | None = api.ANY_REVISION) -> None:
-        self._change(bucket, name, expected, "DELETE FROM documents WHERE bucket = ? AND name = ?")
+        self._change_document(bucket, name, expected, "DELETE FROM documents WHERE bucket = ? AND name = ?")
+
+    def _change_document(
+        self, bucket: str | None, name: str, expected: str | None, statement: str, *values: Any
+    ) -> list[Any]:
+        def work() -> list[Any]:
+            rows = self._rows("SELECT revision FROM documents WHERE bucket = ? AND name = ?", bucket or "", name)
+            api.check_revision(str(rows[0][0]) if rows else None, expected)
+            return self._rows(statement, bucket or "", name, *values)
+
+        return self._transaction(bucket, work)
 
     def list_documents(self, bucket: str | None, prefix: str = "") -> list[str]:
-        statement = "SELECT name FROM documents WHERE bucket = ? ORDER BY name"
-        rows = self._transaction(lambda: self._rows(statement, bucket or ""), bucket)
+        rows = self._query(bucket, "SELECT name FROM documents WHERE bucket = ? ORDER BY name", bucket or "")
         return [name for (name,) in rows if name.startswith(prefix)]

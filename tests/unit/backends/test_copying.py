@@ -12,12 +12,12 @@ from backends.api import (
     Encryption,
     NoSuchObject,
     ObjectRecord,
+    OpenBytes,
     Precondition,
     PreconditionFailed,
 )
 from backends.copying import ATTEMPTS, CopySource
 from backends.memory import MemoryBackend
-from backends.memory.contents import StoredObject
 from backends.testkit.harness import Box
 from backends.testkit.sources import content
 
@@ -46,7 +46,7 @@ def rename(box: Box, source: str, target: str, **preconditions: Precondition) ->
 # -- CopySource
 
 
-class InBlocks(StoredObject):
+class InBlocks(OpenBytes):
     """Gives blocks of the given sizes."""
 
     sizes = (3, 1, 10, 2)
@@ -72,7 +72,7 @@ def test_a_copy_source_gives_what_it_is_asked_for_at_most(size: int) -> None:
 
 
 def test_an_empty_object_is_copied_without_a_read() -> None:
-    class Unreadable(StoredObject):
+    class Unreadable(OpenBytes):
         def read(self, offset: int, length: int):
             raise AssertionError("read")
 
@@ -200,7 +200,7 @@ def test_a_source_that_was_deleted_meanwhile_is_renamed(meddled: Box) -> None:
 
 def test_the_source_is_closed_whatever_happens(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
-    monkeypatch.setattr(StoredObject, "close", lambda self: closed.append(self.record.etag))
+    monkeypatch.setattr(OpenBytes, "close", lambda self: closed.append(self.record.etag))
     stored = box.put("from", b"data")
     rename(box, "from", "to")
     with pytest.raises(PreconditionFailed):

@@ -110,6 +110,11 @@ def test_no_such_plugin_names_those_that_are_there(installed) -> None:
     assert refusal("nothing") == "backend: there is no plugin 'nothing' (installed: alpha, memory)"
 
 
+def test_versioning_needs_the_methods_that_take_versions(plugin_file) -> None:
+    path = plugin_file(COMPLETE + "\n        capabilities = Base.capabilities.__class__(versioning=True)\n")
+    assert refusal(path).endswith("declares versioning and is no VersionedBackend")
+
+
 def test_no_plugin_at_all(installed) -> None:
     installed()
     assert refusal("nothing") == "backend: there is no plugin 'nothing' (installed: none)"

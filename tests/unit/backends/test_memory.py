@@ -31,9 +31,9 @@ def box() -> Box:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"max_byte": 1}, "memory: Object contains unknown field `max_byte`"),
-        ({"max_bytes": "1"}, "memory: Expected `int`, got `str` - at `$.max_bytes`"),
-        ({"max_bytes": -1}, "memory: Expected `int` >= 0 - at `$.max_bytes`"),
+        ({"max_byte": 1}, "backend_config: Object contains unknown field `max_byte`"),
+        ({"max_bytes": "1"}, "backend_config: Expected `int`, got `str` - at `$.max_bytes`"),
+        ({"max_bytes": -1}, "backend_config: Expected `int` >= 0 - at `$.max_bytes`"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, object], said: str) -> None:

@@ -84,9 +84,9 @@ def test_documents_are_kept_in_memory() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"sizes": 1}, "noop: Object contains unknown field `sizes`"),
-        ({"size": "1"}, "noop: Expected `int`, got `str` - at `$.size`"),
-        ({"size": -1}, "noop: Expected `int` >= 0 - at `$.size`"),
+        ({"sizes": 1}, "backend_config: Object contains unknown field `sizes`"),
+        ({"size": "1"}, "backend_config: Expected `int`, got `str` - at `$.size`"),
+        ({"size": -1}, "backend_config: Expected `int` >= 0 - at `$.size`"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, object], said: str) -> None:

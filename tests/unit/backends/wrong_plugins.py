@@ -4,9 +4,8 @@ import hashlib
 import threading
 import time
 
-from backends.api import ALWAYS, ANY_REVISION, NoSuchUpload, Precondition, StorageUnavailable
+from backends.api import ALWAYS, ANY_REVISION, NoSuchUpload, OpenBytes, Precondition, StorageUnavailable
 from backends.memory import MemoryBackend
-from backends.memory.contents import StoredObject
 
 
 class AsksTheRecordFirst(MemoryBackend):
@@ -81,11 +80,11 @@ class LocksWhileItReads(MemoryBackend):
 
 
 class ShowsNewDataToOldReaders(MemoryBackend):
-    def get_object(self, caller, bucket, key, version_id=None):
-        stored = super().get_object(caller, bucket, key, version_id)
+    def get_object(self, caller, bucket, key):
+        stored = super().get_object(caller, bucket, key)
         objects = self._bucket(bucket).objects
 
-        class Following(StoredObject):
+        class Following(OpenBytes):
             def read(self, offset, length):
                 yield from objects.get(key, stored).read(offset, length)
 
@@ -94,7 +93,7 @@ class ShowsNewDataToOldReaders(MemoryBackend):
 
 class ForgetsTags(MemoryBackend):
     def _publish(self, bucket, key, stored, precondition):
-        return super()._publish(bucket, key, StoredObject(stored.record.replace(tags={}), stored.data), precondition)
+        return super()._publish(bucket, key, OpenBytes(stored.record.replace(tags={}), stored.data), precondition)
 
 
 class OrdersByUtf16(MemoryBackend):
@@ -142,9 +141,9 @@ class DeletesFullBuckets(MemoryBackend):
 
 
 class LosesChanges(MemoryBackend):
-    def update_object(self, caller, bucket, key, change, version_id=None):
-        stored = self.get_object(caller, bucket, key, version_id)
-        changed = StoredObject(change(stored.record), stored.data)
+    def update_object(self, caller, bucket, key, change):
+        stored = self.get_object(caller, bucket, key)
+        changed = OpenBytes(change(stored.record), stored.data)
         time.sleep(0.001)
         self._bucket(bucket).store(key, changed)
         return changed.record
@@ -180,10 +179,8 @@ class DeclaresWhatItDoesNot(MemoryBackend):
 
 
 class WrapsGuards(MemoryBackend):
-    def delete_object(self, caller, bucket, key, version_id=None, precondition=ALWAYS, *rest):
-        return super().delete_object(
-            caller, bucket, key, version_id, Precondition(if_match=precondition.if_match), *rest
-        )
+    def delete_object(self, caller, bucket, key, precondition=ALWAYS):
+        return super().delete_object(caller, bucket, key, Precondition(if_match=precondition.if_match))
 
 
 class CompletesTwice(MemoryBackend):

@@ -31,9 +31,9 @@ class Failing(MemoryBackend):
         if self.failure is not None:
             raise self.failure
 
-    def get_object(self, caller: Caller, bucket: str, key: str, version_id: str | None = None) -> OpenObject:
+    def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
         self._fail()
-        return super().get_object(caller, bucket, key, version_id)
+        return super().get_object(caller, bucket, key)
 
     def get_bucket(self, caller: Caller, bucket: str) -> api.BucketRecord:
         self._fail()
@@ -67,7 +67,7 @@ def worker(backend: Failing) -> Worker:
 FAILURES = [
     (api.NoSuchBucket(SECRET_TEXT), 404, "NoSuchBucket", False),
     (api.NoSuchObject(SECRET_TEXT), 404, "NoSuchKey", False),
-    (api.NoSuchVersion(SECRET_TEXT), 404, "NoSuchVersion", False),
+    (api.NoSuchVersion("3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"), 404, "NoSuchVersion", False),
     (api.NoSuchUpload(SECRET_TEXT), 404, "NoSuchUpload", False),
     (api.PreconditionFailed("If-Match"), 412, "PreconditionFailed", False),
     (api.BucketExists(SECRET_TEXT), 409, "BucketAlreadyExists", False),
