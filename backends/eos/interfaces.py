@@ -66,6 +66,10 @@ class NotAFile(BackendError):
     """There is a directory under the name of the file."""
 
 
+class EntryChanged(BackendError):
+    """Between STAT and the opening another file, or other content, came under the name: look at it again."""
+
+
 class CloseFailed(BackendError):
     """The FST refused to close what was written: overtaken by a later writer, removed meanwhile, a wrong checksum.
 
@@ -129,7 +133,7 @@ class DataClient(Protocol):
         """Close the pools."""
 
     def open_read(self, role: Role, entry: Entry) -> Download:
-        """Open a file that STAT has just shown (its size is `entry.size`). Raises `NoSuchObject`."""
+        """Open a file as STAT has just shown it (its size is `entry.size`). Raises `NoSuchObject`, `EntryChanged`."""
 
     def begin_write(
         self, role: Role, path: str, *, length: int | None, attributes: Mapping[str, str] | None = None

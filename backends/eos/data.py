@@ -1,0 +1,117 @@
+"""The data half of the plugin: transfers by HTTP, and commands that only HTTP has."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+
+from backends.api import ConfigurationError
+from backends.eos.connection import Address
+from backends.eos.interfaces import Entry, Role
+from backends.eos.mgm import Credentials, KeyCredentials, Mgm, Retry, parsed_address
+from backends.eos.options import Options, Tls
+from backends.eos.pool import Pool
+from backends.eos.reading import FileDownload, Reader
+from backends.eos.writing import FileWriting, Writer
+
+_PATIENCE = 25.0
+"""Seconds within which a transfer that did not begin is tried again. Clients give up after 60."""
+
+
+class HttpData:
+    """One worker's connections to the MGMs and the FSTs (`interfaces.DataClient`).
+
+    `credentials` replaces the shared key, where data requests are to bear users' tokens.
+    """
+
+    def __init__(self, options: Options, credentials: Credentials | None = None) -> None:
+        self._options = options
+        self._addresses: Sequence[Address] = [parsed_address(url)[0] for url in options.mgm]
+        self._context = context_of(options.http_tls, "http_tls") if _secure(options) else None
+        self._credentials = credentials or KeyCredentials(options.authkey, numeric=options.remote_user == "uid")
+        self._pools: list[Pool] = []
+
+    def open(self) -> None:
+        """See `interfaces.DataClient`."""
+        options = self._options
+        retry = Retry(options.retries + 1, _PATIENCE)
+        mgm_pool = Pool(
+            self._context,
+            connect=options.connect_timeout,
+            seconds=max(options.call_timeout, options.data_timeout),
+            limit=options.connections,
+        )
+        fst_pool = Pool(
+            self._context, connect=options.connect_timeout, seconds=options.data_timeout, limit=options.connections
+        )
+        self._pools = [mgm_pool, fst_pool]
+        self._mgm = Mgm(self._addresses, mgm_pool, self._credentials, retry)
+        self._reader = Reader(self._mgm, fst_pool, retry, verify=options.verify_checksums)
+        self._writer = Writer(self._mgm, fst_pool, retry, close_timeout=options.close_timeout)
+
+    def close(self) -> None:
+        """See `interfaces.DataClient`."""
+        for pool in self._pools:
+            pool.close()
+
+    def open_read(self, role: Role, entry: Entry) -> FileDownload:
+        """See `interfaces.DataClient`."""
+        return self._reader.open(role, entry)
+
+    def begin_write(
+        self, role: Role, path: str, *, length: int | None, attributes: Mapping[str, str] | None = None
+    ) -> FileWriting:
+        """See `interfaces.DataClient`."""
+        query = {"eos.atomic": "1"}
+        if attributes:
+            query["eos.xattr"] = "#".join(f"{name}={value}" for name, value in attributes.items())
+        return self._writer.begin(role, path, length, query)
+
+    def create_empty(self, role: Role, path: str, layout: str = "") -> int:
+        """Make an empty file that parts are written into, with its places on disks; returns its id.
+
+        A zero-length PUT, as section 4.6 of the protocol notes asks for: a file that gRPC's touch makes has no layout.
+        """
+        writing = self._writer.begin(role, path, 0, {"eos.layout.type": layout} if layout else {})
+        return writing.finish().fid
+
+    def write_range(
+        self, role: Role, path: str, block: Sequence[bytes | memoryview], offset: int, total: int, *, last: bool
+    ) -> None:
+        """Write the bytes of `block` into an existing file at `offset`, and wait for the FST to have committed them.
+
+        An interrupted range PUT may delete the whole file (where nobody else has it open), so the bytes must all be
+        here before this is called. With `last` the FST reads the whole file to compute its checksum.
+        """
+        size = sum(map(len, block))
+        headers = [
+            ("x-upload-range", f"bytes={offset}-{offset + size - 1}"),
+            ("x-upload-totalsize", str(total)),
+            ("x-upload-done", "true" if last else "false"),
+        ]
+        writing = self._writer.begin(role, path, size, {}, headers)
+        try:
+            for piece in block:
+                writing.write(piece)
+            writing.finish()
+        finally:
+            writing.abort()
+
+    def run(self, role: Role, command: Mapping[str, str]) -> tuple[int, str]:
+        """See `interfaces.DataClient`."""
+        return self._mgm.command(role, command)
+
+
+def _secure(options: Options) -> bool:
+    return any(url.startswith("https://") for url in options.mgm) or options.http_tls != Tls()
+
+
+def context_of(tls: Tls, setting: str) -> ssl.SSLContext:
+    """What a TLS client needs. Raises `ConfigurationError` for a file that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca or None)
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"eos: {setting}: {error}") from None
+    return context
