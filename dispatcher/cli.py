@@ -97,7 +97,8 @@ def _check_shard(settings: Settings) -> None:
     _check_fleet(settings)
     if not settings.advertise:
         raise SettingsError("advertise is not set: name the HOST:PORT under which dispatchers reach this shard")
-    if not settings.access_key or not settings.master_key:
+    has_master_key = settings.master_key or settings.master_key_file or settings.master_key_vault
+    if not settings.access_key or not has_master_key:
         missing = "access_key" if not settings.access_key else "master_key"
         raise SettingsError(f"{missing} is not set: all shards of a fleet need the same one")
     if settings.tls_certificate is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from dispatcher.processes import SupervisionError
-from workers.settings import MASTER_KEY_FILE, ROOT_CREDENTIALS_FILE, read_master_key, read_root_credentials
+from workers.settings import MASTER_KEY_FILE, ROOT_CREDENTIALS_FILE, read_root_credentials
 
 # sun_path holds 108 bytes with its end; redis-server and HAProxy (97 bytes) make a temporary name from the path, too.
 LONGEST_SOCKET_PATH: Final = 95
@@ -105,9 +105,9 @@ class StateDirectory:
         return made
 
     def ensure_master_key(self) -> None:
-        """Generate the master key unless an earlier start did. Raises SettingsError."""
+        """Generate the master key unless an earlier start did. Raises SupervisionError."""
         path = self.path / MASTER_KEY_FILE
-        if read_master_key(path) is None:
+        if not path.exists():
             self._keep(path, secrets.token_hex(32) + "\n")
 
     def _keep(self, path: Path, text: str) -> None:

@@ -20,7 +20,6 @@ from workers.settings_kinds import (
     BackendName,
     FilePath,
     HostName,
-    Kind,
     Names,
     Network,
     RedisUrl,
@@ -30,54 +29,18 @@ from workers.settings_kinds import (
     Text,
     Whole,
 )
+from workers.settings_option import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
+from workers.settings_option import Option as Option
+from workers.settings_option import SettingsError as SettingsError
+from workers.settings_option import section
+from workers.settings_services import BUDGETS, LDAP, MASTER_KEYS, VAULT, ServiceSettings, check_services
 
-ENVIRONMENT_PREFIX: Final = "SHARDGATE_"
 ROOT_CREDENTIALS_FILE: Final = "root-credentials.json"
 MASTER_KEY_FILE: Final = "master-key"
 
 
-class SettingsError(Exception):
-    """A setting is wrong. The text is one line that names the setting and where its value came from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One row of the table: everything that is known about a setting."""
-
-    name: str
-    kind: Kind
-    help: str
-    default: Any = None
-    default_text: str = ""
-    """How the manual states a default that is computed at start."""
-    section: str = ""
-
-    @property
-    def variable(self) -> str:
-        """The environment variable's name."""
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        """The command line's flag; empty for secrets, since everybody on a host can read a command line."""
-        if self.secret:
-            return ""
-        return (
-            "DIR" if self.name == "directory" else "--" + self.name.rstrip("s" * self.kind.repeated).replace("_", "-")
-        )
-
-    @property
-    def secret(self) -> bool:
-        """Whether the value must not be shown."""
-        return isinstance(self.kind, Secret)
-
-
-def _section(title: str, *options: Option) -> tuple[Option, ...]:
-    return tuple(Option(row.name, row.kind, row.help, row.default, row.default_text, section=title) for row in options)
-
-
 OPTIONS: Final[tuple[Option, ...]] = (
-    *_section(
+    *section(
         "Storage",
         Option(
             "directory",
@@ -130,7 +93,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             5 << 20,
         ),
     ),
-    *_section(
+    *section(
         "Front",
         Option("host", HostName(), "Address to listen on; `0.0.0.0` or `::` for all.", "127.0.0.1"),
         Option("port", Whole(1, 65535), "TCP port to listen on.", 9000),
@@ -167,7 +130,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             (),
         ),
     ),
-    *_section(
+    *section(
         "Processes",
         Option(
             "workers",
@@ -201,7 +164,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             60.0,
         ),
     ),
-    *_section(
+    *section(
         "Fleet",
         Option(
             "shards",
@@ -257,7 +220,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         ),
         Option("haproxy", FilePath(), "The HAProxy program.", default_text="`haproxy` on the PATH or in a `sbin`"),
     ),
-    *_section(
+    *section(
         "Limits",
         Option("head_timeout", Seconds(1, 3600), "Seconds within which a request's head has to be complete.", 30.0),
         Option("body_timeout", Seconds(1, 3600), "Seconds of silence after which a request's body is given up.", 60.0),
@@ -274,7 +237,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             65536,
         ),
     ),
-    *_section(
+    *section(
         "Root account",
         Option(
             "access_key",
@@ -290,21 +253,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "",
             default_text="generated, kept in `state_dir/root-credentials.json`",
         ),
-        Option(
-            "master_key",
-            Secret(32, 128),
-            "Key that seals stored secrets, 32 characters at least. All hosts of a fleet need the same one.",
-            "",
-            default_text="generated, kept in `state_dir/master-key`",
-        ),
+        *MASTER_KEYS,
     ),
-    *_section(
+    *section(
         "Identities",
         Option(
             "iam_store",
-            Text(choices=("backend", "file")),
-            "Where accounts, users, keys and policies are kept: `backend`, by the storage itself, or `file`, in one "
-            "sealed file that all hosts of the fleet share.",
+            Text(choices=("backend", "file", "ldap", "vault")),
+            "Where accounts, users, keys and policies are kept, sealed: `backend`, by the storage itself; `file`, in "
+            "one file that all hosts of the fleet share; `ldap`, in a directory; `vault`, in Vault or OpenBao.",
             "backend",
         ),
         Option(
@@ -335,7 +292,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
             50,
         ),
     ),
-    *_section(
+    *section("Directory", *LDAP),
+    *section("Vault", *VAULT),
+    *section("Budgets", *BUDGETS),
+    *section(
         "Telemetry",
         Option(
             "log_level",
@@ -358,7 +318,7 @@ OPTION_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({option.name: opt
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(ServiceSettings):
     """The effective settings. Paths are absolute, times are seconds, sizes are bytes."""
 
     state_dir: Path
@@ -403,7 +363,6 @@ class Settings:
     max_header_bytes: int = 65536
     access_key: str = ""
     secret_key: str = field(default="", repr=False)
-    master_key: str = field(default="", repr=False)
     iam_store: str = "backend"
     iam_file: Path | None = None
     auth_cache_ttl: float = 60.0
@@ -503,12 +462,11 @@ def load_worker_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if pair is not None:
             found["access_key"], found["secret_key"] = pair
             origins["access_key"] = origins["secret_key"] = str(path)
-    if not settings.master_key:
+    if not (settings.master_key or settings.master_key_file or settings.master_key_vault):
         path = settings.state_dir / MASTER_KEY_FILE
-        key = read_master_key(path)
-        if key is not None:
-            found["master_key"] = key
-            origins["master_key"] = str(path)
+        if path.exists():
+            found["master_key_file"] = path
+            origins["master_key_file"] = "generated"
     return replace(settings, **found, origins=MappingProxyType(origins))
 
 
@@ -521,16 +479,6 @@ def read_root_credentials(path: Path) -> tuple[str, str] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"root credentials cannot be read from {path}: {type(error).__name__}: {error}") from None
-
-
-def read_master_key(path: Path) -> str | None:
-    """The master key that an earlier start generated, or None when there is no such file."""
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"master key cannot be read from {path}: {_reason(error)}") from None
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -559,6 +507,8 @@ def _from_environment(option: Option, environ: Mapping[str, str]) -> tuple[str, 
     text = environ.get(variable) or None
     if option.name == "port" and text is not None and text.startswith(("tcp://", "udp://")):
         return variable, None  # set by Kubernetes for a service of this name, not by a person
+    if option.secret and text is None and option.name + "_file" in OPTION_BY_NAME:
+        return variable, None  # the file is a setting of its own
     if option.secret and text is None and (file := environ.get(variable + "_FILE")):
         variable += "_FILE"
         try:
@@ -600,6 +550,7 @@ def _complete(values: dict[str, Any], origins: Mapping[str, str], here: Path) ->
     for one, other in (("access_key", "secret_key"), ("secret_key", "access_key")):
         if values[one] and not values[other]:
             raise SettingsError(f"{other} is not set, but {one} is ({origins[one]}): give both or none")
+    check_services(values, origins)
     _check_tls(values["tls_certificate"], values["tls_key"], origins)
 
 

@@ -79,6 +79,42 @@ class Secret(_Single):
 
 
 @dataclass(frozen=True, slots=True)
+class MasterKeys(Secret):
+    """Several secrets, separated by blanks or line ends; kept one a line."""
+
+    hint: ClassVar[str] = "secret"
+
+    def parse(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError("must be text")
+        # Not super(): its class is made anew for the slots, and the name in here still means the old one.
+        return "\n".join(Secret.parse(self, word, base) for word in raw.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Url(_Single):
+    """A URL of one of some schemes, with a host. Empty text unsets."""
+
+    schemes: tuple[str, ...]
+    hint: ClassVar[str] = "URL"
+
+    def parse(self, raw: object, base: Path) -> str:
+        text = _text(raw).strip()
+        if not text:
+            return ""
+        named = " or ".join(f"{scheme}://" for scheme in self.schemes)
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in self.schemes and parts.hostname and parts.port != 0 and parts.username is None
+        except ValueError:
+            usable = False
+        if not usable:
+            # Not the URL itself: it may hold a password.
+            raise ValueError(f"must be {named}HOST[:PORT], without a user or password")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Whole(_Single):
     """A whole number within bounds."""
 

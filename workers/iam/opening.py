@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import redis
 
 from backends.api import Backend
+from workers.iam.master_keys import GivenKeys, KeyFile, KeySource, VaultKeys, VaultTransit
 from workers.iam.registry import Registry
-from workers.iam.sealing import Sealer
+from workers.iam.sealing import MasterKeyError, Sealer
 from workers.iam.stores.api import DocumentStore
 from workers.iam.stores.backend import BackendDocuments
 from workers.iam.stores.file import FileDocuments
 from workers.iam.stores.shared import Announced
-from workers.settings import Settings, SettingsError
+from workers.settings import MASTER_KEY_FILE, Settings, SettingsError
 from workers.state.announcements import Changes
+
+if TYPE_CHECKING:
+    from workers.iam.vault import VaultSession
 
 
 def open_sealer(settings: Settings) -> Sealer:
     """What seals and opens secrets. Raises `SettingsError`."""
-    if not settings.master_key:
-        raise SettingsError("master_key: no master key is set (SHARDGATE_MASTER_KEY or SHARDGATE_MASTER_KEY_FILE)")
+    source = open_key_source(settings)
     try:
-        return Sealer([settings.master_key])
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+        return Sealer(source.read(), reload=source.read)
+    except MasterKeyError as error:
+        raise SettingsError(f"{_master_key_setting(settings)}: {error}") from None
+
+
+def open_key_source(settings: Settings) -> KeySource:
+    """Where the settings say that the master keys are. Raises `SettingsError`."""
+    if settings.master_key_vault:
+        return VaultKeys(open_vault(settings), settings.master_key_vault)
+    if settings.master_key:
+        try:
+            return GivenKeys(settings.master_key, settings.origins.get("master_key", "the settings"))
+        except MasterKeyError as error:
+            raise SettingsError(f"master_key: {error}") from None
+    path = settings.master_key_file or settings.state_dir / MASTER_KEY_FILE
+    if settings.master_key_file is None and not path.exists():
+        raise SettingsError("master_key: no master key is set (SHARDGATE_MASTER_KEY or SHARDGATE_MASTER_KEY_FILE)")
+    return KeyFile(path, open_transit(settings))
+
+
+def open_transit(settings: Settings) -> VaultTransit | None:
+    """What encrypts the lines of a key file, None for nothing. Raises `SettingsError`."""
+    return VaultTransit(open_vault(settings), settings.vault_transit_key) if settings.vault_transit_key else None
 
 
 def open_store(settings: Settings, backend: Backend, sealer: Sealer) -> DocumentStore:
@@ -33,7 +60,74 @@ def open_store(settings: Settings, backend: Backend, sealer: Sealer) -> Document
             sealer,
             durable=settings.durability == "commit",
         )
+    if settings.iam_store == "ldap":
+        return _open_ldap(settings)
+    if settings.iam_store == "vault":
+        session = open_vault(settings)
+        from workers.iam.stores.vault import VaultDocuments
+
+        return VaultDocuments(session, settings.vault_mount, settings.vault_path)
     return BackendDocuments(backend)
+
+
+def open_vault(settings: Settings) -> VaultSession:
+    """A session with the Vault that the settings name; nothing is asked yet. Raises `SettingsError`."""
+    try:
+        from workers.iam.vault import VaultOptions, VaultSession
+    except ImportError as error:
+        raise _missing("vault_url", "vault", error) from None
+    for name in ("vault_ca", "vault_certificate", "vault_certificate_key"):
+        _check_readable(name, getattr(settings, name))
+    return VaultSession(
+        VaultOptions(
+            url=settings.vault_url,
+            namespace=settings.vault_namespace,
+            token=settings.vault_token,
+            token_file=settings.vault_agent_token,
+            role_id=settings.vault_role_id,
+            secret_id=settings.vault_secret_id,
+            approle_mount=settings.vault_approle_mount,
+            ca=settings.vault_ca,
+            certificate=settings.vault_certificate,
+            key=settings.vault_certificate_key,
+            timeout=settings.vault_timeout,
+        )
+    )
+
+
+def _open_ldap(settings: Settings) -> DocumentStore:
+    try:
+        from workers.iam.ldap import LdapOptions, LdapPool
+        from workers.iam.stores.ldap import LdapDocuments
+    except ImportError as error:
+        raise _missing("iam_store", "ldap", error) from None
+    _check_readable("ldap_ca", settings.ldap_ca)
+    options = LdapOptions(
+        urls=settings.ldap_urls,
+        start_tls=settings.ldap_start_tls,
+        ca=settings.ldap_ca,
+        bind_dn=settings.ldap_bind_dn,
+        bind_password=settings.ldap_bind_password,
+        timeout=settings.ldap_timeout,
+    )
+    try:
+        return LdapDocuments(LdapPool(options), settings.ldap_base, settings.ldap_form)
+    except ValueError as error:
+        raise SettingsError(f"ldap_base: {error}") from None
+
+
+def _missing(setting: str, extra: str, error: ImportError) -> SettingsError:
+    return SettingsError(f"{setting}: the package {error.name} is missing: pip install 'shardgate[{extra}]'")
+
+
+def _check_readable(setting: str, path: Path | None) -> None:
+    if path is not None and not os.access(path, os.R_OK):
+        raise SettingsError(f"{setting}: cannot read {path}")
+
+
+def _master_key_setting(settings: Settings) -> str:
+    named = ("master_key_vault", "master_key", "master_key_file")
+    return next((name for name in named if getattr(settings, name)), "master_key")
 
 
 def open_registry(

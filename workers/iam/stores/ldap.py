@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import ldap3
+from ldap3.core.exceptions import LDAPInvalidDnError
 from ldap3.utils.conv import escape_filter_chars
-from ldap3.utils.dn import escape_rdn
+from ldap3.utils.dn import escape_rdn, parse_dn
 
 from backends.errors import DocumentChanged, StorageUnavailable
 from workers.iam.ldap import LdapPool, Result
@@ -60,6 +61,11 @@ class LdapDocuments:
     """
 
     def __init__(self, pool: LdapPool, base: str, form: str = "device") -> None:
+        """Raises `ValueError` for what is no DN."""
+        try:
+            parse_dn(base)
+        except LDAPInvalidDnError:
+            raise ValueError(f"{base!r} is not a distinguished name") from None
         self._pool = pool
         self._base = base
         self._form = FORMS[form]
