@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import ClassVar, Final
 
-from backends import copying, listing, uploads
+from backends import copying, documents, listing, uploads
 from backends.bodies import BLOCK_SIZE, OpenBytes, OpenObject, PartSource, Source, blocks
 from backends.errors import (
     BackendError,
@@ -156,9 +156,10 @@ class Backend(ABC):
     def sweep(self, older_than: float) -> int:
         """Remove what dead processes left behind `older_than` seconds ago or earlier.
 
-        Safe in several processes at once. Returns the number of things removed.
+        Safe in several processes at once. Returns the number of things removed. The default is for the default of
+        documents.
         """
-        return 0
+        return documents.sweep_documents(self, older_than)
 
     # -- buckets
 
@@ -176,7 +177,7 @@ class Backend(ABC):
 
     @abstractmethod
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
-        """Remove an empty bucket with its documents. Raises `NoSuchBucket`, `BucketNotEmpty`."""
+        """Remove an empty bucket, with the documents that the plugin keeps. Raises `NoSuchBucket`, `BucketNotEmpty`."""
 
     # -- objects
 
@@ -330,11 +331,14 @@ class Backend(ABC):
 
     # -- documents: bucket configuration (`bucket` given) and the gateway's own (`bucket` None)
 
-    @abstractmethod
     def get_document(self, bucket: str | None, name: str) -> Document | None:
-        """A document, None when it was never written or was deleted. Raises `NoSuchBucket`."""
+        """A document, None when it was never written or was deleted. Raises `NoSuchBucket`.
 
-    @abstractmethod
+        The defaults of this and the following keep documents as objects of a hidden bucket. A storage that has a
+        better place for them overrides all four.
+        """
+        return documents.get_document(self, bucket, name)
+
     def put_document(self, bucket: str | None, name: str, data: bytes, expected: str | None = ANY_REVISION) -> str:
         """Write a document durably and atomically; returns its revision.
 
@@ -343,14 +347,15 @@ class Backend(ABC):
         `DocumentChanged`, `NoSuchBucket`. Names are of lower-case letters, digits, '-', '_', '.' and '/', begin with a
         letter, and have at most 200 characters.
         """
+        return documents.put_document(self, bucket, name, data, expected)
 
-    @abstractmethod
     def delete_document(self, bucket: str | None, name: str, expected: str | None = ANY_REVISION) -> None:
         """Delete a document; a missing one is no error unless `expected` names a revision (`DocumentChanged`)."""
+        return documents.delete_document(self, bucket, name, expected)
 
-    @abstractmethod
     def list_documents(self, bucket: str | None, prefix: str = "") -> Iterable[str]:
         """Names of the documents that begin with `prefix`, ordered."""
+        return documents.list_documents(self, bucket, prefix)
 
 
 class VersionedBackend(Backend):

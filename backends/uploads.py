@@ -1,6 +1,6 @@
 """The contract's default for multipart uploads, built from put, get, scan and delete.
 
-Uploads live in a hidden bucket whose name no client can use:
+Uploads live in a hidden bucket:
 
     BUCKET/open/ID                  an empty object that carries the upload's record; the upload exists while it does
     BUCKET/parts/ID/NUMBER/RANDOM   a part, its record carried along
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from backends import hidden
 from backends.bodies import OpenObject, PartSource
-from backends.errors import BucketExists, NoSuchBucket, NoSuchObject, NoSuchUpload, PreconditionFailed
+from backends.errors import NoSuchBucket, NoSuchObject, NoSuchUpload, PreconditionFailed
 from backends.preconditions import Precondition
 from backends.records import (
     UPLOAD_MARK,
-    BucketRecord,
     ObjectRecord,
     PartRecord,
     StoredUpload,
@@ -36,9 +36,6 @@ from backends.values import Caller
 
 if TYPE_CHECKING:
     from backends.api import Backend
-
-STAGING_BUCKET: Final = ".shardgate-uploads"
-"""Begins with a dot, so that it is no legal name for a client's bucket."""
 
 _PAYLOAD: Final = "shardgate.staged"
 """In `ObjectRecord.extra` of a staged object: the record that it carries."""
@@ -53,22 +50,6 @@ class _Published(Exception):
     def __init__(self, record: ObjectRecord) -> None:
         super().__init__()
         self.record = record
-
-
-class _Staged:
-    """A source that stores a record and no data."""
-
-    __slots__ = ("_payload", "length")
-
-    def __init__(self, payload: bytes) -> None:
-        self.length: int | None = 0
-        self._payload = payload
-
-    def read(self, size: int, /) -> bytes:
-        return b""
-
-    def record(self) -> ObjectRecord:
-        return _carrier(self._payload, 0, "")
 
 
 class _StagedPart:
@@ -122,7 +103,7 @@ class _Joined:
     def _read(self, places: Sequence[tuple[str, int]]) -> Iterator[bytes]:
         for key, size in places:
             try:
-                self._opened = self._backend.get_object(self._caller, STAGING_BUCKET, key)
+                self._opened = self._backend.get_object(self._caller, hidden.UPLOADS, key)
             except (NoSuchBucket, NoSuchObject):
                 raise NoSuchUpload from None
             yield from self._opened.read(0, size)
@@ -149,21 +130,13 @@ def _parts_folder(bucket: str, upload_id: str) -> str:
 def create_upload(backend: Backend, caller: Caller, bucket: str, upload: UploadRecord) -> None:
     """See `Backend.create_upload`."""
     backend.get_bucket(caller, bucket)
-    source = _Staged(encode(upload))
-    key = _open_key(bucket, upload.id)
-    try:
-        backend.put_object(caller, STAGING_BUCKET, key, source)
-    except NoSuchBucket:
-        try:
-            backend.create_bucket(caller, BucketRecord(name=STAGING_BUCKET, created=upload.initiated))
-        except BucketExists:
-            pass
-        backend.put_object(caller, STAGING_BUCKET, key, source)
+    record = _carrier(encode(upload), 0, "").replace(modified=upload.initiated)
+    hidden.put(backend, caller, hidden.UPLOADS, _open_key(bucket, upload.id), record)
 
 
 def _require(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> UploadRecord:
     try:
-        record = backend.head_object(caller, STAGING_BUCKET, _open_key(bucket, upload_id))
+        record = backend.head_object(caller, hidden.UPLOADS, _open_key(bucket, upload_id))
     except (NoSuchBucket, NoSuchObject):
         raise NoSuchUpload from None
     return decode_upload(_payload(record))
@@ -181,7 +154,7 @@ def _published(backend: Backend, caller: Caller, bucket: str, upload: UploadReco
 def load_upload(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> StoredUpload:
     """See `Backend.load_upload`."""
     upload = _require(backend, caller, bucket, upload_id)
-    entries = backend.scan(caller, STAGING_BUCKET, _parts_folder(bucket, upload_id), "")
+    entries = backend.scan(caller, hidden.UPLOADS, _parts_folder(bucket, upload_id), "")
     parts = sorted((decode_part(_payload(entry.record)) for entry in entries), key=lambda part: part.modified)
     return StoredUpload(upload=upload, parts=tuple(parts), completed=_published(backend, caller, bucket, upload))
 
@@ -190,7 +163,7 @@ def list_uploads(backend: Backend, caller: Caller, bucket: str) -> Iterator[Uplo
     """See `Backend.list_uploads`."""
     backend.get_bucket(caller, bucket)
     try:
-        for entry in backend.scan(caller, STAGING_BUCKET, f"{bucket}/open/", ""):
+        for entry in backend.scan(caller, hidden.UPLOADS, f"{bucket}/open/", ""):
             yield decode_upload(_payload(entry.record))
     except NoSuchBucket:
         return
@@ -204,12 +177,12 @@ def put_part(
     place = f"{number:05d}/{secrets.token_hex(8)}"
     staged = _StagedPart(source, place)
     key = _parts_folder(bucket, upload.id) + place
-    backend.put_object(caller, STAGING_BUCKET, key, staged)
+    backend.put_object(caller, hidden.UPLOADS, key, staged)
     try:
         _require(backend, caller, bucket, upload.id)
     except NoSuchUpload:
         # It was aborted meanwhile, and that clean-up may have passed this part by.
-        backend.delete_object(caller, STAGING_BUCKET, key)
+        backend.delete_object(caller, hidden.UPLOADS, key)
         raise
     assert staged.part is not None  # noqa: S101 -- the backend has asked for the record
     return staged.part
@@ -218,7 +191,7 @@ def put_part(
 def discard_part(backend: Backend, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
     """See `Backend.discard_part`."""
     try:
-        backend.delete_object(caller, STAGING_BUCKET, _parts_folder(bucket, upload.id) + part.place)
+        backend.delete_object(caller, hidden.UPLOADS, _parts_folder(bucket, upload.id) + part.place)
     except NoSuchBucket:
         return
 
@@ -275,9 +248,9 @@ def _once(precondition: Precondition, upload_id: str) -> Precondition:
 def abort_upload(backend: Backend, caller: Caller, bucket: str, upload_id: str) -> None:
     """See `Backend.abort_upload`. The upload's own record goes first: from then on no part is added."""
     try:
-        backend.delete_object(caller, STAGING_BUCKET, _open_key(bucket, upload_id))
-        for entry in list(backend.scan(caller, STAGING_BUCKET, _parts_folder(bucket, upload_id), "")):
-            backend.delete_object(caller, STAGING_BUCKET, entry.key)
+        backend.delete_object(caller, hidden.UPLOADS, _open_key(bucket, upload_id))
+        for entry in list(backend.scan(caller, hidden.UPLOADS, _parts_folder(bucket, upload_id), "")):
+            backend.delete_object(caller, hidden.UPLOADS, entry.key)
     except NoSuchBucket:
         return
 
@@ -288,7 +261,7 @@ def sweep_uploads(backend: Backend, caller: Caller, older_than: float) -> int:
     removed = 0
     after = ""
     try:
-        while (first := next(backend.scan(caller, STAGING_BUCKET, "", after), None)) is not None:
+        while (first := next(backend.scan(caller, hidden.UPLOADS, "", after), None)) is not None:
             bucket = first.key.partition("/")[0]
             removed += _sweep_bucket(backend, caller, bucket, before)
             after = f"{bucket}/{_BEHIND}"
@@ -300,21 +273,21 @@ def sweep_uploads(backend: Backend, caller: Caller, older_than: float) -> int:
 def _sweep_bucket(backend: Backend, caller: Caller, bucket: str, before: int) -> int:
     removed = 0
     if not _bucket_exists(backend, caller, bucket):
-        for entry in list(backend.scan(caller, STAGING_BUCKET, f"{bucket}/open/", "")):
+        for entry in list(backend.scan(caller, hidden.UPLOADS, f"{bucket}/open/", "")):
             if decode_upload(_payload(entry.record)).initiated < before:
-                backend.delete_object(caller, STAGING_BUCKET, entry.key)
+                backend.delete_object(caller, hidden.UPLOADS, entry.key)
                 removed += 1
     after = ""
     parts = f"{bucket}/parts/"
-    while (first := next(backend.scan(caller, STAGING_BUCKET, parts, after), None)) is not None:
+    while (first := next(backend.scan(caller, hidden.UPLOADS, parts, after), None)) is not None:
         upload_id = first.key.removeprefix(parts).partition("/")[0]
         folder = _parts_folder(bucket, upload_id)
         try:
             _require(backend, caller, bucket, upload_id)
         except NoSuchUpload:
-            for entry in list(backend.scan(caller, STAGING_BUCKET, folder, "")):
+            for entry in list(backend.scan(caller, hidden.UPLOADS, folder, "")):
                 if decode_part(_payload(entry.record)).modified < before:
-                    backend.delete_object(caller, STAGING_BUCKET, entry.key)
+                    backend.delete_object(caller, hidden.UPLOADS, entry.key)
                     removed += 1
         after = folder + _BEHIND
     return removed

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -203,7 +204,7 @@ class Boxes:
     def make(self, ending: str = "") -> Box:
         """A new, empty bucket."""
         name = self.name(ending)
-        self.backend.create_bucket(self.caller, BucketRecord(name=name, created=1_700_000_000_000_000_000))
+        self.backend.create_bucket(self.caller, BucketRecord(name=name, created=time.time_ns()))
         return Box(self.backend, self.caller, name)
 
     def remove_all(self) -> None:

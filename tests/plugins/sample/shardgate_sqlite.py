@@ -18,8 +18,6 @@ SCHEMA = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, record BLOB);
 CREATE TABLE IF NOT EXISTS objects (bucket TEXT, key BLOB, record BLOB, data BLOB, PRIMARY KEY (bucket, key));
-CREATE TABLE IF NOT EXISTS documents
-    (revision INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT, name TEXT, data BLOB, UNIQUE (bucket, name));
 """
 PAGE = 500
 
@@ -92,7 +90,6 @@ class SqliteBackend(api.Backend):
         def work() -> None:
             if self._rows("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", bucket):
                 raise api.BucketNotEmpty(bucket)
-            self._rows("DELETE FROM documents WHERE bucket = ?", bucket)
             self._rows("DELETE FROM buckets WHERE name = ?", bucket)
 
         self._transaction(bucket, work)
@@ -151,31 +148,3 @@ class SqliteBackend(api.Backend):
                 if not after.startswith(prefix):
                     return
                 yield api.ObjectEntry(after, api.decode_object(record))
-
-    # -- documents: those of the gateway are in the bucket "", a name that no bucket can have
-
-    def get_document(self, bucket: str | None, name: str) -> api.Document | None:
-        statement = "SELECT data, revision FROM documents WHERE bucket = ? AND name = ?"
-        rows = self._query(bucket, statement, bucket or "", name)
-        return api.Document(rows[0][0], str(rows[0][1])) if rows else None
-
-    def put_document(self, bucket: str | None, name: str, data: bytes, expected: str | None = api.ANY_REVISION) -> str:
-        statement = "INSERT OR REPLACE INTO documents (bucket, name, data) VALUES (?, ?, ?) RETURNING revision"
-        return str(self._change_document(bucket, name, expected, statement, data)[0][0])
-
-    def delete_document(self, bucket: str | None, name: str, expected: str | None = api.ANY_REVISION) -> None:
-        self._change_document(bucket, name, expected, "DELETE FROM documents WHERE bucket = ? AND name = ?")
-
-    def _change_document(
-        self, bucket: str | None, name: str, expected: str | None, statement: str, *values: Any
-    ) -> list[Any]:
-        def work() -> list[Any]:
-            rows = self._rows("SELECT revision FROM documents WHERE bucket = ? AND name = ?", bucket or "", name)
-            api.check_revision(str(rows[0][0]) if rows else None, expected)
-            return self._rows(statement, bucket or "", name, *values)
-
-        return self._transaction(bucket, work)
-
-    def list_documents(self, bucket: str | None, prefix: str = "") -> list[str]:
-        rows = self._query(bucket, "SELECT name FROM documents WHERE bucket = ? ORDER BY name", bucket or "")
-        return [name for (name,) in rows if name.startswith(prefix)]

@@ -201,9 +201,9 @@ def test_a_plugin_that_lacks_methods_is_told_which(plugin_file) -> None:
         """
     )
     text = refusal(path)
-    assert text.startswith(f"backend: {path!r} lacks create_bucket, delete_bucket, delete_document, ")
+    assert text.startswith(f"backend: {path!r} lacks create_bucket, delete_bucket, delete_object, ")
     assert "get_bucket" not in text
-    assert text.endswith("put_document, put_object, scan")
+    assert text.endswith("list_buckets, put_object, scan")
 
 
 @pytest.mark.parametrize(("contract", "fits"), [((1, 0), True), ((1, 99), False), ((0, 0), False), ((2, 0), False)])
