@@ -7,6 +7,7 @@ from workers.iam.identities import Identity
 from workers.protocol.errors import S3Error
 from workers.protocol.sigv4 import authenticate
 from workers.request import Request
+from workers.routing import S3, Service
 
 TOKEN: str = "x-amz-security-token"  # noqa: S105 -- the name of a header
 
@@ -42,8 +43,10 @@ class Claim:
         request.caller = identity.caller
 
 
-def authenticate_request(request: Request) -> None:
+def authenticate_request(request: Request, service: Service = S3, body_sha256: str | None = None) -> None:
     """Verify a request's signature and set who asks; an anonymous request passes, for authorization to decide.
+
+    `service` is the one that the signature has to be for. `body_sha256` is the body's digest where it has been read.
 
     Raises `S3Error`; `StorageUnavailable` when identities cannot be read.
     """
@@ -62,6 +65,8 @@ def authenticate_request(request: Request) -> None:
         region=services.settings.region,
         secret_of=claim.secret_of,
         keys=services.signing_keys,
+        services=(service.name,),
+        body_sha256=body_sha256,
     )
     if authenticated is None:
         return

@@ -77,9 +77,31 @@ def page(table: OperationTable) -> str:
         ]
         lines += [_row(row) for row in rows]
         lines.append("")
+    lines += _query_sections(table)
     absent = sorted(S3_OPERATIONS - {row.name for row in table.rows})
     lines += ["## Not implemented", "", ", ".join(absent) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _query_sections(table: OperationTable) -> list[str]:
+    """The operations of IAM and STS, which their names select."""
+    lines: list[str] = []
+    for service in dict.fromkeys(row.service for row in table.actions.values()):
+        lines += [
+            f"## {service.name.upper()}",
+            "",
+            f"On the same endpoint: `POST /` with a form, or `GET /?Action=…&Version={service.version}`, signed for "
+            f"the service `{service.name}`. How they are used is in [identities.md](identities.md).",
+            "",
+            "| operation | action | changes | |",
+            "| --- | --- | --- | --- |",
+        ]
+        for row in table.actions.values():
+            if row.service is service:
+                action = f"`{row.action}`" if row.action else "none"
+                lines.append(f"| {row.name} | {action} | {'yes' if row.writes else ''} | {_about(row)} |")
+        lines.append("")
+    return lines
 
 
 def _row(row: Operation) -> str:

@@ -24,9 +24,11 @@ from workers.body import open_body, open_document
 from workers.iam.authorization import authorize
 from workers.protocol.errors import S3Error, render_error
 from workers.protocol.names import check_bucket_name, check_key
+from workers.protocol.query import query_error
 from workers.protocol.target import parse_query, split_target
+from workers.query.front import QueryFront, is_query, refused
 from workers.request import Request, Response
-from workers.routing import Level, NoBody, Operation, OperationTable, Stream, Xml
+from workers.routing import S3, Level, NoBody, Operation, OperationTable, Stream, Xml
 from workers.services import Services
 from workers.telemetry.exchange import Exchange
 
@@ -49,6 +51,7 @@ class Pipeline:
         self._new_id = new_id
         self._addressing = Addressing(services.settings.virtual_host_domains)
         self._base_headers = {"x-amz-id-2": services.host_id}
+        self._query = QueryFront(services, table)
 
     def perform(self, environ: dict[str, Any]) -> Response:
         """The answer to a request. Never raises: a bug is logged and answered as InternalError."""
@@ -58,25 +61,23 @@ class Pipeline:
             response = health.answer(raw_uri.partition("?")[0], self._services)
             response.headers["x-amz-request-id"] = request.id
             return response
-        code = ""
         try:
             response = self._answer(request, raw_uri)
         except (S3Error, BackendError, redis.RedisError) as error:
-            refusal = self._refusal(request, error)
-            code = refusal.code
-            response = self._error_response(request, refusal)
+            response = self._error_response(request, self._refusal(request, error))
         except Exception:  # the last resort: a bug must not take the worker down, nor show itself to clients
-            code = "InternalError"
             logger.exception("request failed", extra=_log_fields(request))
-            response = self._error_response(request, S3Error(code))
+            response = self._error_response(request, S3Error("InternalError"))
         response.headers["x-amz-request-id"] = request.id
         response.headers.update(self._base_headers)
         if self._services.recorder.active:
-            self._account(request, response, code)
+            self._account(request, response)
         return response
 
     def _answer(self, request: Request, raw_uri: str) -> Response:
         address = self._locate(request, raw_uri)
+        if address.level is Level.SERVICE and is_query(request):
+            return self._query.answer(request)
         try:
             operation = self._resolve(request, address)
         except S3Error:
@@ -149,14 +150,19 @@ class Pipeline:
         return refusal_of(error, request.bucket, request.key, logger, _log_fields(request))
 
     def _error_response(self, request: Request, error: S3Error) -> Response:
+        operation = getattr(request, "operation", None)
+        if operation is not None and operation.service is not S3:
+            return refused(query_error(error), operation.service, request.id)
         resource = "/" + request.bucket + ("/" + request.key if request.key else "")
         document = render_error(error, resource=resource, request_id=request.id, host_id=self._services.host_id)
         headers = {"content-type": "application/xml", **{name.lower(): value for name, value in error.headers.items()}}
         if error.status == 503:
             headers.setdefault("retry-after", "5")
-        return Response(error.status, headers, document)
+        response = Response(error.status, headers, document)
+        response.error = error.code
+        return response
 
-    def _account(self, request: Request, response: Response, code: str) -> None:
+    def _account(self, request: Request, response: Response) -> None:
         """Have the request recorded when its last byte is sent."""
         exchange = request.environ.get("shardgate.exchange")
         operation = getattr(request, "operation", None)
@@ -176,7 +182,7 @@ class Pipeline:
                 key=request.key,
                 version_id=request.query.get("versionId", ""),
                 status=response.status,
-                error=code,
+                error=response.error,
                 access_key=request.access_key,
                 account="" if request.account is None else request.account.id,
                 remote=environ.get("REMOTE_ADDR", ""),

@@ -154,10 +154,11 @@ def _header_name(key: str) -> str:
 class Response:
     """An answer: status, headers, and bytes or a stream.
 
-    `stream` has its length in the Content-Length header, and is closed by the server whatever happens.
+    `stream` has its length in the Content-Length header, and is closed by the server whatever happens. `error` is the
+    code of the refusal that it tells, for the record of the request.
     """
 
-    __slots__ = ("body", "headers", "status", "stream")
+    __slots__ = ("body", "error", "headers", "status", "stream")
 
     def __init__(
         self,
@@ -170,6 +171,7 @@ class Response:
         self.headers: dict[str, str] = dict(headers) if headers else {}
         self.body = body
         self.stream = stream
+        self.error = ""
 
 
 def xml_response(document: bytes, headers: Mapping[str, str] | None = None) -> Response:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workers.request import Request, Response
 
 Handler = Callable[["Request"], "Response"]
+Resource = Callable[["Request"], str]
 H = TypeVar("H", bound=Handler)
 
 
@@ -29,6 +30,26 @@ class Level(enum.Enum):
     SERVICE = "service"
     BUCKET = "bucket"
     OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of AWS that the gateway answers for.
+
+    Attributes:
+        name: in the scope of a signature.
+        version: the parameter Version of the query protocol, "" for S3, which is asked by paths.
+        namespace: of the documents that the query protocol answers with.
+    """
+
+    name: str
+    version: str = ""
+    namespace: str = ""
+
+
+S3: Final = Service("s3")
+IAM: Final = Service("iam", "2010-05-08", "https://iam.amazonaws.com/doc/2010-05-08/")
+STS: Final = Service("sts", "2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,9 @@ class Operation:
         anonymous: whether it is answered without credentials (a browser's preflight request).
         body: what is done with the request's body.
         handler: the function that performs it.
+        service: whose operation it is. Those of the query protocol are selected by the parameters Action and Version,
+            and nothing else of the row selects them.
+        resource: of an operation of the query protocol: the ARN that it acts on.
     """
 
     name: str
@@ -96,6 +120,8 @@ class Operation:
     writes: bool = False
     anonymous: bool = False
     body: Body = NoBody()
+    service: Service = S3
+    resource: Resource | None = None
 
     @property
     def metric(self) -> str:
@@ -152,11 +178,21 @@ METHODS: Final = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"))
 
 
 class OperationTable:
-    """All operations, and the resolver. Immutable once made."""
+    """All operations, and the resolver. Immutable once made.
+
+    Attributes:
+        rows: the operations that method and target select.
+        actions: those that the query protocol selects, by version and name.
+        by_name: all of them.
+    """
 
     def __init__(self, rows: Iterable[Operation]) -> None:
-        self.rows = tuple(rows)
-        self.by_name: Mapping[str, Operation] = MappingProxyType({row.name: row for row in self.rows})
+        everything = tuple(rows)
+        self.rows = tuple(row for row in everything if not row.service.version)
+        self.by_name: Mapping[str, Operation] = MappingProxyType({row.name: row for row in everything})
+        self.actions: Mapping[tuple[str, str], Operation] = MappingProxyType(
+            {(row.service.version, row.name): row for row in everything if row.service.version}
+        )
         self._plain: dict[tuple[str, Level], Operation] = {}
         self._selected: dict[tuple[str, Level], list[Operation]] = {}
         for row in self.rows:

@@ -20,6 +20,7 @@ from workers.settings_kinds import (
     BackendName,
     FilePath,
     HostName,
+    IssuerUrl,
     Names,
     Network,
     RedisUrl,
@@ -291,6 +292,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "requests are answered with SlowDown.",
             50,
         ),
+        Option(
+            "oidc_issuers",
+            Names(IssuerUrl()),
+            "Issuers of OpenID Connect whose tokens may be exchanged for a role. An account can trust these and no "
+            "others. None: nobody signs in by a token.",
+            (),
+        ),
     ),
     *section("Directory", *LDAP),
     *section("Vault", *VAULT),
@@ -368,6 +376,7 @@ class Settings(ServiceSettings):
     auth_cache_ttl: float = 60.0
     auth_grace: float = 300.0
     unknown_key_rate: int = 50
+    oidc_issuers: tuple[str, ...] = ()
     log_level: str = "info"
     access_log: str | None = None
     statsd_host: str = ""
@@ -453,7 +462,11 @@ def load_worker_settings(environ: Mapping[str, str] | None = None) -> Settings:
     The generated root credentials and master key are taken from the state directory when nothing else names any.
     Raises SettingsError.
     """
-    settings = load_settings({}, os.environ if environ is None else environ)
+    return with_generated_secrets(load_settings({}, os.environ if environ is None else environ))
+
+
+def with_generated_secrets(settings: Settings) -> Settings:
+    """The same settings with what an earlier start generated, where nothing else names it. Raises SettingsError."""
     found: dict[str, Any] = {}
     origins = dict(settings.origins)
     if not settings.access_key:

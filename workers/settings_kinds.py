@@ -261,6 +261,26 @@ class RedisUrl(_Single):
 
 
 @dataclass(frozen=True, slots=True)
+class IssuerUrl(_Single):
+    """The URL of an issuer of tokens: https, or http on this very host."""
+
+    hint: ClassVar[str] = "URL"
+
+    def parse(self, raw: object, base: Path) -> str:
+        text = _text(raw).strip()
+        try:
+            parts = urlsplit(text)
+            plain = parts.hostname and not (parts.query or parts.fragment or "@" in parts.netloc) and parts.port != 0
+        except ValueError:
+            raise ValueError(f"{text!r} is not a URL") from None
+        if not plain or not text.isascii() or any(mark in text for mark in ' *?#"<>\\'):
+            raise ValueError(f"{text!r} is not a URL of the form https://HOST/PATH")
+        if parts.scheme != "https" and (parts.scheme, parts.hostname) not in _LOCAL_HTTP:
+            raise ValueError(f"{text!r} must begin with https://")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """Several values: an array in TOML, separated by commas elsewhere, repeated flags on the command line."""
 
@@ -284,6 +304,7 @@ class Names:
         return ",".join(self.each.show(part) for part in value)
 
 
+_LOCAL_HTTP = frozenset(("http", host) for host in ("localhost", "127.0.0.1", "::1"))
 _SECRET_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 

@@ -39,12 +39,17 @@ WHAT: Final = "The account"
 _CLAIMED: Final = {"names": "The account name", "emails": "The e-mail address", "numbers": "The account number"}
 
 
+ROOT_RECORD: Final = AccountRecord(id=ROOT_ACCOUNT.id, name=ROOT_ACCOUNT.name)
+"""Root as the holder of users, groups, roles and policies. It has no numeric identity: a user of root's is root in the
+storage only where he was given that number himself."""
+
+
 class _NumberTaken(AlreadyExists):
     """Another account has the same number."""
 
 
 class Accounts:
-    """The accounts of a store, root not among them."""
+    """The accounts of a store. Root is not stored: it is always there, and cannot be changed."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -121,6 +126,8 @@ class Accounts:
 
     def find_account(self, name: str) -> AccountRecord | None:
         """An account by its name in any case."""
+        if part(name) == part(ROOT_RECORD.name):
+            return ROOT_RECORD
         found = self._claimed(f"iam/names/{part(name)}")
         return found if found is not None and part(found.name) == part(name) else None
 
@@ -131,16 +138,20 @@ class Accounts:
 
     def account_by_number(self, number: str) -> AccountRecord | None:
         """An account by its twelve-digit number."""
+        if number == ROOT_RECORD.number:
+            return ROOT_RECORD
         found = self._claimed(f"iam/numbers/{part(number)}")
         return found if found is not None and found.number == number else None
 
     def account(self, account_id: str) -> AccountRecord | None:
         """An account by its canonical user id, None when there is none."""
+        if account_id == ROOT_RECORD.id:
+            return ROOT_RECORD
         found = self._records.get(account_document(account_id), AccountRecord)
         return None if found is None or found[0].pending else found[0]
 
     def accounts(self) -> list[AccountRecord]:
-        """All accounts, ordered by name."""
+        """All accounts but root, ordered by name."""
         found = self._records.all("iam/accounts/", AccountRecord)
         return sorted((account for account in found if not account.pending), key=lambda account: account.name)
 

@@ -35,6 +35,7 @@ from workers.iam.records import (
     NotFound,
     PolicyRecord,
     PolicyVersion,
+    ProviderRecord,
     RoleRecord,
     UserRecord,
     check_description,
@@ -52,7 +53,7 @@ Random = Callable[[int], bytes]
 Clock = Callable[[], int]
 NO_TAGS: Final[Mapping[str, str]] = {}
 
-EntityT = TypeVar("EntityT", UserRecord, GroupRecord, RoleRecord, PolicyRecord)
+EntityT = TypeVar("EntityT", UserRecord, GroupRecord, RoleRecord, PolicyRecord, ProviderRecord)
 HolderT = TypeVar("HolderT", UserRecord, GroupRecord, RoleRecord)
 
 _POLICY_ARN: Final = re.compile(rf"arn:{PARTITION}:iam::(\d{{12}}):policy/(?:[^*?]*/)?([^/*?]+)", re.ASCII)
@@ -120,11 +121,14 @@ class Collection(Generic[EntityT]):
         return self._records.update(self.document(account_id, name), self.kind, checked, self._what(name))
 
     def _create(self, record: EntityT) -> EntityT:
-        check_name(record.name, self.longest, f"{self.label.capitalize()} name")
+        self._check_name(record.name)
         self._records.create(
             self.document(record.account, record.name), self._checked(record), f"{self._what(record.name)}"
         )
         return record
+
+    def _check_name(self, name: str) -> None:
+        check_name(name, self.longest, f"{self.label.capitalize()} name")
 
     def _delete(self, account_id: str, name: str, check: Callable[[EntityT], None]) -> EntityT:
         return self._records.delete(self.document(account_id, name), self.kind, check, self._what(name))

@@ -246,6 +246,27 @@ class PolicyRecord(_Owned, frozen=True, kw_only=True, omit_defaults=True):
         return self.versions[self.default].text
 
 
+class ProviderRecord(_Owned, frozen=True, kw_only=True, omit_defaults=True):
+    """An OpenID Connect provider that an account trusts.
+
+    Attributes:
+        name: its URL without the scheme, as trust policies name it.
+        url: its issuer, as tokens say it.
+        client_ids: the audiences that tokens may be for.
+        thumbprints: of its certificate, as clients of IAM send them; certificates are verified, so nothing needs them.
+    """
+
+    url: str
+    client_ids: tuple[str, ...] = ()
+    thumbprints: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+
+    @property
+    def arn(self) -> str:
+        """The provider's ARN."""
+        return self._arn("oidc-provider")
+
+
 class AccessKeyRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An access key.
 
@@ -275,7 +296,16 @@ class ClaimRecord(msgspec.Struct, frozen=True, kw_only=True):
     account: str
 
 
-Record = AccountRecord | UserRecord | GroupRecord | RoleRecord | PolicyRecord | AccessKeyRecord | ClaimRecord
+Record = (
+    AccountRecord
+    | UserRecord
+    | GroupRecord
+    | RoleRecord
+    | PolicyRecord
+    | ProviderRecord
+    | AccessKeyRecord
+    | ClaimRecord
+)
 RecordT = TypeVar("RecordT", bound=Record)
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -3,7 +3,7 @@
     iam/accounts/<id>                       an account
     iam/names/… iam/emails/… iam/numbers/…  claims: keep a name, an e-mail or a number for one account
     iam/keys/<access key>                   an access key
-    iam/users/<id>/… iam/groups/… iam/roles/… iam/policies/…
+    iam/users/<id>/… iam/groups/… iam/roles/… iam/policies/… iam/providers/…
 
 What takes several documents has one of them whose change is the step that counts; a process that dies before it has
 done nothing that anybody sees, one that dies behind it has left only what nobody reads, and `repair` removes either.
@@ -25,7 +25,9 @@ from msgspec.structs import replace
 
 from backends.errors import DocumentChanged
 from workers.iam.account_registry import GRACE, WHAT, Accounts, account_document
+from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.entities import Clock, Groups, Policies, Random, Roles, Tools, Users, unique_id
+from workers.iam.providers import Providers
 from workers.iam.records import (
     MAX_KEYS,
     AccessKeyRecord,
@@ -33,6 +35,7 @@ from workers.iam.records import (
     AlreadyExists,
     Busy,
     DeleteConflict,
+    InvalidInput,
     LimitExceeded,
     NotFound,
     RecordError,
@@ -50,7 +53,7 @@ from workers.iam.stores.sealed import SealedRecords
 TOUCH: Final = 300_000_000_000
 """Nanoseconds between two notes of a key's last use."""
 
-_OWNED: Final = ("users", "groups", "roles", "policies")
+_OWNED: Final = ("users", "groups", "roles", "policies", "providers")
 
 
 class NewKey(NamedTuple):
@@ -98,6 +101,7 @@ class Registry(Accounts):
         self.groups = Groups(tools, self.policies)
         self.roles = Roles(tools, self.policies)
         self.users = Users(tools, self.policies, self.groups)
+        self.providers = Providers(tools)
 
     # -- accounts
 
@@ -138,6 +142,8 @@ class Registry(Accounts):
         secret = check_secret(secret) if secret else base64.b64encode(self._random(30)).decode()
         if access_key in self._reserved:
             raise AlreadyExists("The access key belongs to the configuration.")
+        if not user and account_id == ROOT_ACCOUNT_ID:
+            raise InvalidInput("The access key of root comes from the configuration; there are no others.")
         owner = self.users.get(account_id, user) if user else None
         self.existing(account_id)
         record = AccessKeyRecord(
@@ -310,7 +316,7 @@ class Registry(Accounts):
             count += sum(
                 self._remove_owned(one)
                 for one in owners
-                if self._records.get(account_document(one), AccountRecord) is None
+                if one != ROOT_ACCOUNT_ID and self._records.get(account_document(one), AccountRecord) is None
             )
         return count
 

@@ -1,4 +1,7 @@
-"""The S3 operations, one module per family. Each function parses, authorizes, calls the backend, renders."""
+"""The S3 operations, one module per family. Each function parses, authorizes, calls the backend, renders.
+
+The table also has the operations of IAM and STS, which are in `workers.query`.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from workers.operations import (
     service,
     writing,
 )
+from workers.query import absent, attachments, groups, policies, providers, roles, users
 from workers.routing import OperationTable, declared_in
 
 MODULES = (
@@ -45,7 +49,9 @@ MODULES = (
     cors,
 )
 
+QUERY_MODULES = (users, groups, roles, policies, attachments, providers, absent)
+
 
 def operation_table() -> OperationTable:
     """All operations of the gateway."""
-    return OperationTable(declared_in(MODULES))
+    return OperationTable(declared_in((*MODULES, *QUERY_MODULES)))

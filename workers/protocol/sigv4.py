@@ -169,7 +169,7 @@ def authenticate(
     if authorization:
         return _authenticate_header(request, authorization, body_sha256)
     assert fields is not None  # noqa: S101 -- for the type checker: one of the two is there
-    payload = header("x-amz-content-sha256") or fields.get("x-amz-content-sha256") or UNSIGNED_PAYLOAD
+    payload = header("x-amz-content-sha256") or fields.get("x-amz-content-sha256") or body_sha256 or UNSIGNED_PAYLOAD
     return _authenticate_query(request, parse_presigned_fields(fields, payload))
 
 

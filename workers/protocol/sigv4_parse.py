@@ -22,8 +22,8 @@ NO_ELEMENTS: Final[Mapping[str, str]] = MappingProxyType({})
 # An Authorization header that is longer is not worth the memory.
 _LONGEST_REMEMBERED: Final = 512
 
-# Services that have one endpoint for all regions; clients sign for it wherever they are.
-_GLOBAL_SERVICES: Final = frozenset({"iam"})
+# Services with one endpoint for all regions: some clients sign for it wherever they are, others for their own region.
+_GLOBAL_SERVICES: Final = frozenset({"iam", "sts"})
 _UNSUPPORTED: Final = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 _REQUIRED: Final = (
     "x-amz-credential",
@@ -97,8 +97,8 @@ def parse_credential(credential: str) -> list[str]:
 
 def check_scope(region: str, service: str, terminator: str, *, expected_region: str, services: Sequence[str]) -> None:
     """Raise CredentialFault unless the scope is one of this gateway. An empty expected region means us-east-1."""
-    expected = GLOBAL_REGION if service in _GLOBAL_SERVICES else expected_region or GLOBAL_REGION
-    if region != expected:
+    expected = expected_region or GLOBAL_REGION
+    if region != expected and not (region == GLOBAL_REGION and service in _GLOBAL_SERVICES):
         if not region:
             raise CredentialFault("a non-empty region must be provided in the credential.")
         raise CredentialFault(f"the region '{region}' is wrong; expecting '{expected}'", Region=expected)

@@ -276,7 +276,25 @@ _S3: Final[dict[str, ConditionKey]] = {
     "s3:x-amz-website-redirect-location": ConditionKey(_header("x-amz-website-redirect-location"), _PUTS),
 }
 
-KEYS: Final[Mapping[str, ConditionKey]] = MappingProxyType({**_GLOBAL, **_S3})
+
+def _parameter(key: str, *, several: bool = False) -> ConditionKey:
+    """A key that a parameter of the request tells."""
+    return ConditionKey(lambda context: context.claims.get(key), several=several)
+
+
+_OF_PARAMETERS: Final = {
+    key: _parameter(key)
+    for key in (
+        "iam:permissionsboundary",
+        "iam:policyarn",
+        "sts:externalid",
+        "sts:rolesessionname",
+        "sts:sourceidentity",
+    )
+} | {key: _parameter(key, several=True) for key in ("aws:tagkeys", "sts:transitivetagkeys")}
+"""Those of IAM and STS."""
+
+KEYS: Final[Mapping[str, ConditionKey]] = MappingProxyType({**_GLOBAL, **_S3, **_OF_PARAMETERS})
 """All keys with a fixed name, by the name in lower case."""
 
 
@@ -308,6 +326,7 @@ def _request_tag(name: str) -> ConditionKey:
 _TAGGED: Final[Mapping[str, Callable[[str], ConditionKey]]] = MappingProxyType(
     {
         "aws:principaltag": _principal_tag,
+        "aws:requesttag": lambda name: _parameter(f"aws:requesttag/{name}"),
         "s3:existingobjecttag": _existing_tag,
         "s3:requestobjecttag": _request_tag,
     }

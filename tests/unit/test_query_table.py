@@ -1,0 +1,68 @@
+"""The rows of IAM and STS in the table of operations, walked one by one, and held against botocore's models."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from workers.iam.policy.actions import ACTIONS
+from workers.operations import QUERY_MODULES, operation_table
+from workers.routing import IAM, STS, NoBody, Operation, declared_in
+
+TABLE = operation_table()
+ROWS = list(TABLE.actions.values())
+TESTS = Path(__file__).parents[1] / "integration" / "identities"
+SESSION = botocore.session.get_session()
+MODELS = {service: SESSION.get_service_model(service.name) for service in (IAM, STS)}
+READING = ("Get", "List", "Assume")
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: row.name)
+def row(request: pytest.FixtureRequest) -> Operation:
+    return request.param
+
+
+def test_row_is_an_operation_of_its_service(row: Operation) -> None:
+    assert row.name in MODELS[row.service].operation_names
+    assert TABLE.actions[row.service.version, row.name] is row
+
+
+def test_row_has_an_action_that_policies_know(row: Operation) -> None:
+    assert row.action in ACTIONS or row.anonymous or row.name == "GetCallerIdentity"
+    assert row.anonymous or not row.action or row.resource is not None
+
+
+def test_row_says_whether_it_writes(row: Operation) -> None:
+    assert row.writes == (not row.name.startswith(READING))
+    assert isinstance(row.body, NoBody)
+
+
+def test_row_has_a_docstring(row: Operation) -> None:
+    assert row.handler.__doc__
+
+
+def test_row_has_a_test(row: Operation) -> None:
+    text = "".join(path.read_text() for path in TESTS.glob("*.py"))
+    method = xform_name(row.name)
+    # The operations of users, groups, roles and policies are tested by names that are put together.
+    joined = {re.sub(pattern, "{kind}", method) for pattern in (r"(user|group|role)(?=_polic)", r"(user|role|policy)")}
+    names = {row.name, method, *joined}
+    assert any(re.search(rf"(?<![a-z_]){re.escape(name)}(?![a-z])", text) for name in names), f"no test of {row.name}"
+
+
+def test_every_module_declares_something() -> None:
+    assert all(list(declared_in([module])) for module in QUERY_MODULES)
+
+
+def test_services_are_those_of_the_models() -> None:
+    for service, model in MODELS.items():
+        assert service.version == model.api_version
+        assert service.namespace == model.metadata["xmlNamespace"]
+
+
+def test_names_are_unique() -> None:
+    assert len(TABLE.by_name) == len(TABLE.rows) + len(ROWS)
