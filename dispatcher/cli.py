@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from dispatcher.budgets_command import budgets
 from dispatcher.eos_emulator_command import eos_emulator
 from dispatcher.fleet_commands import shards, status
 from dispatcher.haproxy import template
@@ -146,6 +147,7 @@ def config(config_file: str | None, as_json: bool, markdown: bool, **given: Any)
 cli.add_command(shards)
 cli.add_command(status)
 cli.add_command(uploads)
+cli.add_command(budgets)
 cli.add_command(eos_emulator)
 for _command in IDENTITY_COMMANDS:
     cli.add_command(_command)

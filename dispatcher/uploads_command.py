@@ -66,7 +66,7 @@ def opened(settings: Settings) -> Iterator[Store]:
         client.close()
 
 
-def _with_store(command: Callable[..., None]) -> Callable[..., None]:
+def with_store(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the settings that say where the storage and Redis are; expected failures become one line."""
 
     def run(config_file: str | None, **given: Any) -> None:
@@ -96,7 +96,7 @@ def uploads() -> None:
 
 
 @uploads.command(name="list")
-@_with_store
+@with_store
 @click.option("--bucket", metavar="B", help="Only those of this bucket.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document per line.")
 def list_command(store: Store, bucket: str | None, as_json: bool) -> None:
@@ -129,7 +129,7 @@ def _document(bucket: str, upload: UploadRecord, parts: int, size: int) -> dict[
 
 
 @uploads.command()
-@_with_store
+@with_store
 @click.argument("bucket", required=False)
 @click.argument("key", required=False)
 @click.argument("upload_id", required=False)

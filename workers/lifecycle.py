@@ -13,6 +13,8 @@ import redis
 from backends import offload
 from backends.api import Backend, BackendConfig, BackendError, Caller
 from backends.loader import create
+from workers.fairness.bucket_limits import BucketLimits
+from workers.fairness.budgets import SETTLE_SECONDS, Budgets
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.auth_cache import AuthCache, root_identity
 from workers.iam.identities import Identities
@@ -76,10 +78,21 @@ def open_services(settings: Settings) -> Services:
         identities=identities,
         usage=KeyUsage(Registry(store, sealer), client),
         sealer=sealer,
+        budgets=_open_budgets(settings, client, backend, recorder) if settings.budgets else None,
         changes=changes,
         redis=client,
         uploads=None if client is None else Uploads(client, epoch, backend),
     )
+
+
+def _open_budgets(settings: Settings, client: redis.Redis | None, backend: Backend, recorder: Recorder) -> Budgets:
+    metrics = recorder.metrics
+
+    def refused(budget: str) -> None:
+        if metrics is not None:
+            metrics.count(f"budget.{budget}.refused")
+
+    return Budgets(settings, client, BucketLimits(backend).of, refused)
 
 
 def open_backend(settings: Settings) -> Backend:
@@ -119,11 +132,20 @@ def worker_started(worker: Any) -> None:
     """gunicorn's post_worker_init: the application is there; begin what runs beside requests."""
     services: Services = worker.wsgi.services
     gevent.spawn(sweep_regularly, services)
+    if services.budgets is not None:
+        gevent.spawn(settle_regularly, services.budgets)
     gevent.spawn(note_uses_regularly, services)
     if services.settings.redis_url:
         # A pool of its own: the time-out of requests is shorter than the silence between changes.
         client = connect(services.settings.redis_url, timeout=5.0, max_connections=2)
         gevent.spawn(Listener(client, services.changes).run)
+
+
+def settle_regularly(budgets: Budgets) -> None:
+    """Keep the fleet's budgets in step with what this worker uses."""
+    while True:
+        gevent.sleep(SETTLE_SECONDS)
+        budgets.settle()
 
 
 def worker_stopping(worker: Any) -> None:

@@ -1,6 +1,6 @@
 """The way of a request, each step once.
 
-    locate -> resolve -> authenticate -> authorize -> gate -> decode body -> operation -> encode -> account
+    locate -> resolve -> authenticate -> authorize -> admit -> gate -> decode body -> operation -> encode -> account
 
 Everything before "decode body" happens before the client is told to send its body. What cannot be resolved is told
 to a caller who signed his request only after his signature was verified.
@@ -88,6 +88,8 @@ class Pipeline:
         if not operation.anonymous:
             authenticate_request(request)
             authorize(request.account, operation.action)
+            if self._services.budgets is not None:
+                self._services.budgets.admit(request)
         self._gate(operation)
         self._decode(request, operation)
         return operation.handler(request)

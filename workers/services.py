@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import redis
 
 from backends.api import Backend
+from workers.fairness.budgets import Budgets
 from workers.iam.auth_cache import AuthCache
 from workers.iam.identities import Identities
 from workers.iam.registry import Registry
@@ -41,6 +42,7 @@ class Services:
         identities: the same for requests, read through Redis, with their policies ready for evaluation.
         usage: notes which access keys are used.
         sealer: seals secrets under the master key.
+        budgets: holds accounts and buckets to their budgets; None where that is off.
         changes: where changes of documents are announced, and heard of.
         clock: nanoseconds since the epoch.
         uploads: the state of multipart uploads; None without Redis.
@@ -56,6 +58,7 @@ class Services:
     identities: Identities | None = None
     usage: KeyUsage | None = None
     sealer: Sealer | None = None
+    budgets: Budgets | None = None
     changes: Changes = field(default_factory=lambda: Changes(None))
     redis: redis.Redis | None = None
     uploads: Uploads | None = None

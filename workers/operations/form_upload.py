@@ -47,6 +47,8 @@ def post_object(request: Request) -> Response:
     form = FormReader(open_body(request, MAX_PUT_SIZE + FORM_OVERHEAD), boundary)
     policy = _authenticate(request, form)
     authorize(request.account, request.operation.action)
+    if request.services.budgets is not None:
+        request.services.budgets.admit(request)
     values = lower_fields(form.fields)
     request.key = _key(values, form.filename)
     draft = _draft(request, values)

@@ -1,0 +1,1 @@
+"""Budgets of accounts and buckets, shared by the fleet."""
