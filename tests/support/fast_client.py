@@ -256,8 +256,8 @@ class Client:
         return [key for keys in self.list_pages(bucket, page, **parameters) for key in keys]
 
 
-def read_reply(connection: socket.socket, method: str = "GET", sink: Callable[[bytes], object] | None = None) -> Reply:
-    """Read one answer. Raises `ServerClosed` when it is cut off."""
+def read_head(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Status and headers of one answer, and what came of its body with them. Raises `ServerClosed`."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         block = connection.recv(_RECV)
@@ -271,10 +271,16 @@ def read_reply(connection: socket.socket, method: str = "GET", sink: Callable[[b
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    status = int(lines[0][9:12])
-    body = data[end + 4 :]
+    return int(lines[0][9:12]), headers, data[end + 4 :]
+
+
+def read_reply(connection: socket.socket, method: str = "GET", sink: Callable[[bytes], object] | None = None) -> Reply:
+    """Read one answer. Raises `ServerClosed` when it is cut off."""
+    status, headers, body = read_head(connection)
     if method == "HEAD" or status in (204, 304):
         return Reply(status, headers, b"")
+    if headers.get("transfer-encoding") == "chunked":
+        return Reply(status, headers, _read_chunks(connection, body))
     missing = int(headers["content-length"]) - len(body)
     blocks = [body]
     take = blocks.append if sink is None or status >= 300 else sink
@@ -288,6 +294,29 @@ def read_reply(connection: socket.socket, method: str = "GET", sink: Callable[[b
         missing -= len(block)
         take(block)
     return Reply(status, headers, b"".join(blocks))
+
+
+def _read_chunks(connection: socket.socket, data: bytes) -> bytes:
+    """The body of an answer in chunks, as other servers than ours send documents. No trailer is expected."""
+
+    def more() -> bytes:
+        block = connection.recv(_RECV)
+        if not block:
+            raise ServerClosed("the connection ended amid chunks")
+        return block
+
+    found = []
+    while True:
+        while (end := data.find(b"\r\n")) < 0:
+            data += more()
+        size = int(data[:end].partition(b";")[0], 16)
+        start = end + 2
+        while len(data) < start + size + 2:
+            data += more()
+        if not size:
+            return b"".join(found)
+        found.append(data[start : start + size])
+        data = data[start + size + 2 :]
 
 
 def spread(endpoint: Endpoint, threads: int, work: Callable[[Client, T], R], items: Iterable[T]) -> list[R]:
