@@ -19,9 +19,14 @@ THREADS = 32
 """Threads of a worker's pool: fsyncs overlap (measured 7,000 a second from 32 threads, 3,300 from one)."""
 
 
+def in_worker() -> bool:
+    """Whether an event loop runs here that blocking calls would hold up."""
+    return bool(gevent.monkey.is_module_patched("socket"))
+
+
 def offload(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """`function(*args, **kwargs)` in a thread while other greenlets run; its exceptions come back."""
-    if not gevent.monkey.is_module_patched("socket"):
+    if not in_worker():
         return function(*args, **kwargs)
     result, error = get_hub().threadpool.apply(_settled, (function, args, kwargs))
     if error is not None:

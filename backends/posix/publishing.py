@@ -29,8 +29,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from backends.api import (
     KeyNotStorable,
@@ -43,6 +43,7 @@ from backends.api import (
 from backends.offload import offload
 from backends.posix.attributes import Records, sync_directory
 from backends.posix.failures import failure, translated
+from backends.posix.freeing import Freeing
 from backends.posix.layout import Layout, Place
 from backends.posix.locks import Locks
 from backends.posix.opened import Finder, PosixObject
@@ -51,9 +52,6 @@ from backends.posix.system import DIRECTORY_FLAGS, Opener, close, exchange
 
 _ATTEMPTS: Final = 1000
 """How often a change starts over when others remove or make directories under its hands."""
-
-_DEAR_TO_FREE: Final = 64 << 20
-"""Bytes of a file from which freeing its blocks takes so long that a thread does it."""
 
 
 class _Missing(Exception):
@@ -90,6 +88,7 @@ class Publisher:
         self._durable = durable
         self._mode = mode
         self._exchanges = True
+        self._freeing = Freeing()
 
     @translated
     def find(self, place: Place) -> PosixObject | None:
@@ -183,9 +182,9 @@ class Publisher:
         try:
             # ext4 starts to write out the data when one file is moved over another (100 us); not so in an exchange.
             if not self._durable and old is not None and self._exchanged(source, name, parent):
-                _dear(old, os.unlink, source)
+                self._freeing.unlink(source, old)
             else:
-                _dear(old, os.rename, source, name, dst_dir_fd=parent)
+                self._freeing.rename(source, name, parent, old)
             staged.gone()
         except (IsADirectoryError, NotADirectoryError):
             raise _IsDirectory from None
@@ -330,7 +329,7 @@ class Publisher:
     def _unlink(self, found: PosixObject, place: Place) -> set[str]:
         changed = self._remove_displaced(place) if found.path == place.natural else set()
         try:
-            _dear(found.status, os.unlink, found.path)
+            self._freeing.unlink(found.path, found.status)
         except FileNotFoundError:
             pass
         self._records.forget(found.status)
@@ -391,7 +390,7 @@ class Publisher:
                 self._must_be_replaceable(old)
             self._records.renew(found.status)
             try:
-                _dear(old, os.rename, found.path, name, dst_dir_fd=parent)
+                self._freeing.rename(found.path, name, parent, old)
             except (IsADirectoryError, NotADirectoryError):
                 raise _IsDirectory from None
             except FileNotFoundError:
@@ -423,14 +422,6 @@ def _remove_empty(made: list[str]) -> None:
         except OSError:
             # In use by now, or gone, or the displaced object.
             pass
-
-
-def _dear(old: os.stat_result | None, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Call what frees the blocks of `old`, in a thread when those are many."""
-    if old is not None and old.st_size >= _DEAR_TO_FREE:
-        offload(function, *args, **kwargs)
-    else:
-        function(*args, **kwargs)
 
 
 def _sync_all(directories: set[str]) -> None:
