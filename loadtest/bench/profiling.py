@@ -78,7 +78,19 @@ class Profiler:
         subprocess.run([*record, "--", "sleep", str(SECONDS)], capture_output=True, check=False)
         if not data.exists():
             return []
-        show = ["perf", "report", "--stdio", "--input", str(data), "--sort", "dso,symbol", "--field-separator", " ", "--percent-limit", "0.5"]
+        show = [
+            "perf",
+            "report",
+            "--stdio",
+            "--input",
+            str(data),
+            "--sort",
+            "dso,symbol",
+            "--field-separator",
+            " ",
+            "--percent-limit",
+            "0.5",
+        ]
         shown = subprocess.run(show, capture_output=True, text=True, check=False).stdout
         lines = [line for line in shown.splitlines() if line.strip() and not line.startswith("#")]
         path = data.with_suffix(".perf.txt")
