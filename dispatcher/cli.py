@@ -15,6 +15,7 @@ from dispatcher.eos_emulator_command import eos_emulator
 from dispatcher.fleet_commands import shards, status
 from dispatcher.haproxy import template
 from dispatcher.identities import COMMANDS as IDENTITY_COMMANDS
+from dispatcher.master_key_command import master_key
 from dispatcher.processes import SupervisionError
 from dispatcher.settings_page import render_page
 from dispatcher.supervisor import Role, Supervisor
@@ -148,6 +149,7 @@ cli.add_command(shards)
 cli.add_command(status)
 cli.add_command(uploads)
 cli.add_command(budgets)
+cli.add_command(master_key)
 cli.add_command(eos_emulator)
 for _command in IDENTITY_COMMANDS:
     cli.add_command(_command)

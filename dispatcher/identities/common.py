@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -25,8 +25,10 @@ from workers.state.redis import UnsupportedRedisUrl, connect, ping
 if TYPE_CHECKING:
     from workers.iam.records import AccountRecord
     from workers.iam.registry import Registry
+    from workers.iam.sealing import Sealer
+    from workers.iam.stores.api import DocumentStore
 
-_SETTINGS: Final = ("backend", "backend_config", "state_dir", "redis_url", "iam_store", "iam_file")
+_SETTINGS: Final = ("backend", "backend_config", "state_dir", "redis_url", "iam_store", "iam_file", "master_key_file")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _NANOSECONDS: Final = 1_000_000_000
@@ -40,8 +42,16 @@ in_account: Final = click.option(
 )
 
 
+class Opened(NamedTuple):
+    """The identities of a gateway: the registry, and what it is made of."""
+
+    registry: Registry
+    store: DocumentStore
+    sealer: Sealer
+
+
 @contextmanager
-def opened(settings: Settings) -> Iterator[Registry]:
+def opened(settings: Settings) -> Iterator[Opened]:
     """The registry of identities. Raises SettingsError, SupervisionError, BackendError."""
     if settings.backend == "posix" and settings.directory is None:
         raise SettingsError("directory is not set: name the directory that the gateway serves with --directory")
@@ -62,7 +72,7 @@ def opened(settings: Settings) -> Iterator[Registry]:
         # Where Redis does not answer no gateway runs, or its workers see a change when what they know runs out.
         heard = client if ping(client) else None
         store = open_store(settings, backend, sealer)
-        yield open_registry(settings, store, sealer, Changes(heard), heard)
+        yield Opened(open_registry(settings, store, sealer, Changes(heard), heard), store, sealer)
     finally:
         backend.close()
         client.close()
@@ -71,32 +81,49 @@ def opened(settings: Settings) -> Iterator[Registry]:
 def with_registry(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the registry, and the settings that say where it is; expected failures become one line."""
 
+    def run(settings: Settings, **given: Any) -> None:
+        with opened(settings) as found:
+            command(found.registry, **given)
+
+    return with_settings(named_as(run, command))
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the settings that say where identities are; expected failures become one line."""
+
     def run(config_file: str | None, **given: Any) -> None:
         from workers.iam.records import IamError
+        from workers.iam.sealing import MasterKeyError
 
         names = {"directory", *_SETTINGS}
         found = load_settings({name: given.pop(name) for name in names}, os.environ, config_file)
         try:
-            with opened(with_generated_secrets(found)) as registry:
-                command(registry, **given)
+            command(with_generated_secrets(found), **given)
         except IamError as error:
             raise SupervisionError(f"{error.code}: {error}") from None
         except S3Error as error:
             detail = error.elements.get("Detail")
             raise SupervisionError(f"{error.code}: {error.message}" + (f" ({detail})" if detail else "")) from None
+        except MasterKeyError as error:
+            raise SupervisionError(f"master key: {error}") from None
         except BackendError as error:
             raise SupervisionError(f"{type(error).__name__}: {error}") from None
 
-    run.__doc__ = command.__doc__
-    run.__name__ = command.__name__
-    # What a decorator below has noted for click.
-    run.__dict__.update(command.__dict__)
-    wrapped: Callable[..., None] = run
+    wrapped = named_as(run, command)
     for name in reversed(_SETTINGS):
         option = OPTION_BY_NAME[name]
         wrapped = click.option(option.flag, name, default=None, help=option.help)(wrapped)
     wrapped = click.option("--directory", metavar="DIR", help=OPTION_BY_NAME["directory"].help)(wrapped)
     return click.option("--config", "config_file", help="TOML file with settings.")(wrapped)
+
+
+def named_as(run: Callable[..., None], command: Callable[..., None]) -> Callable[..., None]:
+    """`run` with the name, the text and the options of `command`."""
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    # What a decorator below has noted for click.
+    run.__dict__.update(command.__dict__)
+    return run
 
 
 def find_account(registry: Registry, name: str) -> AccountRecord:

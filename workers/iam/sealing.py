@@ -23,6 +23,8 @@ _NAME: Final = 8
 _NONCE: Final = 12
 _TAG: Final = 16
 _HEAD: Final = len(FORMAT) + _NAME + _NONCE
+SHORTEST: Final = _HEAD + _TAG
+"""Bytes of a sealed text of nothing."""
 
 
 class SealError(Exception):
@@ -111,7 +113,7 @@ class Sealer:
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """What was sealed. Raises `SealError`."""
-        if len(sealed) < _HEAD + _TAG or sealed[:1] != FORMAT:
+        if len(sealed) < SHORTEST or sealed[:1] != FORMAT:
             raise SealError("not a sealed text")
         name = sealed[1 : 1 + _NAME]
         key = self._by_name.get(name)
@@ -134,4 +136,4 @@ class Sealer:
 
 def key_name(sealed: bytes) -> str:
     """The name of the master key that a text is sealed under, "" for what is no sealed text."""
-    return sealed[1 : 1 + _NAME].hex() if sealed[:1] == FORMAT and len(sealed) >= _HEAD + _TAG else ""
+    return sealed[1 : 1 + _NAME].hex() if sealed[:1] == FORMAT and len(sealed) >= SHORTEST else ""

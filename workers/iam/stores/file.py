@@ -18,7 +18,7 @@ import msgspec
 
 from backends.errors import DocumentChanged, StorageUnavailable
 from backends.offload import offload
-from workers.iam.sealing import Sealer, SealError
+from workers.iam.sealing import SHORTEST, Sealer, SealError, key_name
 from workers.iam.stores.api import Stored
 
 PURPOSE: Final = "file of identities"
@@ -69,6 +69,32 @@ class FileDocuments:
     def names(self, prefix: str) -> Iterable[str]:
         """Names of the documents that begin with `prefix`, ordered."""
         return sorted(name for name in offload(self._read).documents if name.startswith(prefix))
+
+    def reseal(self) -> bool:
+        """Seal the file under the present master key if it is not; whether it was sealed anew."""
+        return offload(self._reseal)
+
+    def sealed_under(self) -> str:
+        """The name of the master key that the file is sealed under, "" when there is none."""
+        return key_name(offload(self._head))
+
+    def _head(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(SHORTEST)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise self._unavailable(error) from None
+
+    def _reseal(self) -> bool:
+        with self._locked():
+            contents = self._read()
+            head = self._head()
+            if not head or self._sealer.is_current(head):
+                return False
+            self._write(contents)
+            return True
 
     def _change(self, name: str, data: bytes | None, expected: str | None) -> str:
         with self._locked():
