@@ -1,6 +1,6 @@
 """The way of a request, each step once.
 
-    locate -> resolve -> authenticate -> authorize -> admit -> gate -> decode body -> operation -> encode -> account
+    locate -> resolve -> authenticate -> gate -> authorize -> admit -> decode body -> operation -> encode -> account
 
 Everything before "decode body" happens before the client is told to send its body. What cannot be resolved is told
 to a caller who signed his request only after his signature was verified.
@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import redis
 
-from backends.api import BackendError
+from backends.api import BackendError, NoSuchObject, NoSuchVersion
 from workers import health
 from workers.addressing import Address, Addressing
 from workers.authenticating import authenticate_request
+from workers.authorizing import authorize_again, authorize_request, may_list
 from workers.backend_errors import refusal_of
 from workers.body import open_body, open_document
-from workers.iam.authorization import authorize
 from workers.protocol.errors import S3Error, render_error
 from workers.protocol.names import check_bucket_name, check_key
 from workers.protocol.query import query_error
@@ -87,11 +87,14 @@ class Pipeline:
         request.operation = operation
         if not operation.anonymous:
             authenticate_request(request)
-            authorize(request.account, operation.action)
+            self._gate(operation)
+            authorize_request(request)
             if self._services.budgets is not None:
                 self._services.budgets.admit(request)
-        self._gate(operation)
         self._decode(request, operation)
+        context = request.context
+        if context is not None and context.pending:
+            authorize_again(request)
         return operation.handler(request)
 
     def _locate(self, request: Request, raw_uri: str) -> Address:
@@ -149,6 +152,13 @@ class Pipeline:
         """The S3 error of a refusal. What says that the storage fails is logged for operators."""
         if isinstance(error, S3Error):
             return error
+        if isinstance(error, NoSuchObject | NoSuchVersion) and request.known is not None:
+            # As on AWS: who may not list the bucket does not learn which objects are not there.
+            try:
+                if not may_list(request, request.known):
+                    return S3Error("AccessDenied")
+            except BackendError as other:
+                error = other
         return refusal_of(error, request.bucket, request.key, logger, _log_fields(request))
 
     def _error_response(self, request: Request, error: S3Error) -> Response:

@@ -14,7 +14,10 @@ from workers.protocol.target import EMPTY_QUERY, Query
 
 if TYPE_CHECKING:
     from workers.body import RequestBody
+    from workers.buckets import KnownBucket
+    from workers.iam.decision import Decision
     from workers.iam.identities import Identity
+    from workers.iam.policy.context import RequestContext
     from workers.routing import Operation
     from workers.services import Services
     from workers.streams import ResponseStream
@@ -45,6 +48,9 @@ class Request:
         identity: all that is known of who asks, None for an anonymous caller.
         principal: who asks, for policies.
         caller: on whose behalf storage is asked.
+        known: the bucket that it names, where it was needed to decide.
+        context: the request as conditions of policies see it, where one was asked.
+        denial: why it was denied, if it was.
         payload: the parsed body of an operation that takes XML.
         body: the reader of an operation that takes object data.
         now: seconds since the epoch at which the request was taken up.
@@ -58,10 +64,13 @@ class Request:
         "body",
         "bucket",
         "caller",
+        "context",
+        "denial",
         "environ",
         "id",
         "identity",
         "key",
+        "known",
         "method",
         "now",
         "operation",
@@ -91,6 +100,9 @@ class Request:
         self.principal: Principal = ANONYMOUS_PRINCIPAL
         self.caller = ANONYMOUS
         self.authenticated: Authenticated | None = None
+        self.known: KnownBucket | None = None
+        self.context: RequestContext | None = None
+        self.denial: Decision | None = None
         self.payload: Any = None
         self._names: list[str] | None = None
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from workers.iam.policy.requirements import plain_actions
 from workers.protocol.checksums import DEFAULT_ALGORITHM
 from workers.protocol.errors import S3Error
 from workers.protocol.target import Query
@@ -30,6 +31,17 @@ class Level(enum.Enum):
     SERVICE = "service"
     BUCKET = "bucket"
     OBJECT = "object"
+
+
+class Authorization(enum.Enum):
+    """How it is decided whether a caller may do an operation."""
+
+    ROW = "row"
+    """By its row's action, on the bucket or object that the path names, before the body is read."""
+    CREATION = "creation"
+    """The same of a bucket that is not there yet."""
+    OPERATION = "operation"
+    """By the operation itself, for what its body or its fields name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,10 @@ class NoBody:
     """The operation takes no body; one that is sent is not read."""
 
 
+def _nothing(payload: Any) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Xml:
     """The body is an XML document of at most `limit` bytes, parsed by `parse` before the operation is called."""
@@ -68,6 +84,10 @@ class Xml:
     """Whether Content-MD5 or a checksum must come with it, as S3 asks of DeleteObjects."""
     about_object: bool = False
     """Whether x-amz-checksum-* headers tell of an object and not of the document, as in CompleteMultipartUpload."""
+    condition_values: Callable[[Any], Mapping[str, str]] = _nothing
+    """The condition keys that only the document tells, of what `parse` made of it; see `RequestContext`."""
+    condition_tags: Callable[[Any], Mapping[str, str]] = _nothing
+    """The tags that the document sets, for conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,7 @@ class Operation:
         versioned: whether `versionId` may name one version of the object; elsewhere it is refused.
         writes: whether it changes something: refused in read-only mode.
         anonymous: whether it is answered without credentials (a browser's preflight request).
+        authorization: how it is decided who may do it.
         body: what is done with the request's body.
         handler: the function that performs it.
         service: whose operation it is. Those of the query protocol are selected by the parameters Action and Version,
@@ -119,9 +140,15 @@ class Operation:
     versioned: bool = False
     writes: bool = False
     anonymous: bool = False
+    authorization: Authorization = Authorization.ROW
     body: Body = NoBody()
     service: Service = S3
     resource: Resource | None = None
+    plain_action: tuple[str, ...] = field(init=False, repr=False)
+    """PERF: all the actions that a request needs which asks for nothing special."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain_action", plain_actions(self.action))
 
     @property
     def metric(self) -> str:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 import redis
 
 from backends.api import Backend
+from workers.buckets import Buckets
 from workers.fairness.budgets import Budgets
 from workers.iam.auth_cache import AuthCache
+from workers.iam.directory import AccountDirectory
 from workers.iam.identities import Identities
 from workers.iam.registry import Registry
 from workers.iam.sealing import Sealer
@@ -47,6 +49,8 @@ class Services:
         clock: nanoseconds since the epoch.
         uploads: the state of multipart uploads; None without Redis.
         redis: the connection pool to the shared state; None where there is none (tests of single operations).
+        buckets: what is known of buckets and their configuration.
+        directory: what is known of accounts that ask for nothing.
         host_id: the x-amz-id-2 of this worker's answers.
     """
 
@@ -66,11 +70,22 @@ class Services:
     signing_keys: SigningKeys = field(default_factory=SigningKeys)
     host_id: str = field(default_factory=_host_id)
 
+    buckets: Buckets = field(init=False)
+    directory: AccountDirectory = field(init=False)
+
     def __post_init__(self) -> None:
+        lifetime, grace = self.settings.auth_cache_ttl / 2, self.settings.auth_grace
+        self.buckets = Buckets(self.backend, self.changes, lifetime=lifetime, grace=grace)
+        read = None if self.identities is None else self.identities.registry
+        self.directory = AccountDirectory(read, lifetime=lifetime, grace=grace)
         self.changes.heard.append(self._heard)
-        self.changes.doubted.append(self.auth.doubt)
+        for table in (self.auth, self.buckets, self.directory):
+            self.changes.doubted.append(table.doubt)
 
     def _heard(self, document: str) -> None:
         """A document has changed, in this worker or elsewhere."""
-        if document.startswith("iam/"):
+        if document.startswith("bucket/"):
+            self.buckets.forget(document)
+        else:
             self.auth.forget(document)
+            self.directory.forget(document)

@@ -272,6 +272,19 @@ OPTIONS: Final[tuple[Option, ...]] = (
             default_text="`state_dir/identities`",
         ),
         Option(
+            "new_bucket_ownership",
+            Text(choices=("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")),
+            "Object ownership of a bucket that is made without `x-amz-object-ownership`. ACLs count in all but the "
+            "first, which is what AWS has.",
+            "BucketOwnerEnforced",
+        ),
+        Option(
+            "new_bucket_public_access_block",
+            Switch(),
+            "Whether a new bucket takes no public ACLs and policies until its owner says so, as on AWS.",
+            True,
+        ),
+        Option(
             "auth_cache_ttl",
             Seconds(1, 3600),
             "Seconds after which a change of an identity or of a bucket's configuration is seen by workers that did "
@@ -373,6 +386,8 @@ class Settings(ServiceSettings):
     secret_key: str = field(default="", repr=False)
     iam_store: str = "backend"
     iam_file: Path | None = None
+    new_bucket_ownership: str = "BucketOwnerEnforced"
+    new_bucket_public_access_block: bool = True
     auth_cache_ttl: float = 60.0
     auth_grace: float = 300.0
     unknown_key_rate: int = 50

@@ -513,7 +513,11 @@ def test_get_object_acl(wire: Wire, box: str, put: Put) -> None:
     put("k")
     answer = wire.call("GET", f"{box}/k?acl")
     assert answer.text("AccessControlList/Grant/Grantee/ID") == answer.text("Owner/ID")
-    assert wire.call("PUT", f"{box}/k?acl", body=answer.body).status == 501
+    assert wire.call("PUT", f"{box}/k?acl", body=answer.body).status == 200  # PutObjectAcl
+    public = {"x-amz-acl": "public-read"}
+    assert wire.call("PUT", f"{box}/k?acl", public).outcome == (400, "AccessControlListNotSupported")
+    assert wire.call("PUT", f"{box}/k?acl").outcome == (400, "MissingSecurityHeader")
+    assert wire.call("PUT", f"{box}/k?acl", public, answer.body).outcome == (400, "UnexpectedContent")
     assert wire.call("GET", f"{box}/k").body == b"data"
 
 

@@ -1,18 +1,9 @@
-"""Decides whether a caller may perform an operation. An explicit answer is needed: what nobody allows is denied."""
+"""What a request says about the owner of its bucket."""
 
 from __future__ import annotations
 
-from workers.iam.accounts import Account, account_number
+from workers.iam.accounts import account_number
 from workers.protocol.errors import S3Error
-
-
-def authorize(account: Account | None, action: str) -> None:
-    """Raise `S3Error` AccessDenied unless `account` (None for an anonymous caller) may do `action`.
-
-    Root may do everything; there are no other identities yet, and nothing is open to anonymous callers.
-    """
-    if account is None or not account.root:
-        raise S3Error("AccessDenied")
 
 
 def check_expected_owner(expected: str | None, owner: str) -> None:

@@ -77,7 +77,7 @@ class Identities:
     """
 
     def __init__(self, registry: Registry, clock: Clock = time.time_ns) -> None:
-        self._registry = registry
+        self._registry = self.registry = registry
         self._clock = clock
         self._compile = lru_cache(maxsize=COMPILED)(_compile)
 

@@ -6,8 +6,10 @@ The table also has the operations of IAM and STS, which are in `workers.query`.
 from __future__ import annotations
 
 from workers.operations import (
+    access_control,
     attributes,
     bucket_configuration,
+    bucket_policy,
     bucket_tagging,
     buckets,
     completing,
@@ -33,6 +35,8 @@ MODULES = (
     buckets,
     bucket_tagging,
     bucket_configuration,
+    bucket_policy,
+    access_control,
     listing,
     reading,
     writing,

@@ -12,11 +12,9 @@ from typing import Final
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.operations.common import require_bucket
 from workers.protocol.errors import S3Error
-from workers.protocol.xml import XSI, Node, document
+from workers.protocol.xml import Node, document
 from workers.request import Request, Response, xml_response
 from workers.routing import Handler, Level, operation
-
-OWNER_GRANT: Final = "FULL_CONTROL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,45 +29,7 @@ class _Fresh:
     error: str = ""
 
 
-def access_control(owner: str) -> list[Node]:
-    """The content of the private ACL: everything to the owner."""
-    return [
-        ("Owner", [("ID", owner)]),
-        (
-            "AccessControlList",
-            [
-                (
-                    "Grant",
-                    [
-                        ("Grantee", [("ID", owner)], {"xmlns:xsi": XSI, "xsi:type": "CanonicalUser"}),
-                        ("Permission", OWNER_GRANT),
-                    ],
-                )
-            ],
-        ),
-    ]
-
-
-_PUBLIC_ACCESS_BLOCK: Final = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-
 FRESH: Final = (
-    _Fresh("GetBucketPolicy", "policy", "s3:GetBucketPolicy", error="NoSuchBucketPolicy"),
-    _Fresh("GetBucketPolicyStatus", "policyStatus", "s3:GetBucketPolicyStatus", error="NoSuchBucketPolicy"),
-    _Fresh("GetBucketAcl", "acl", "s3:GetBucketAcl", "AccessControlPolicy", access_control),
-    _Fresh(
-        "GetBucketOwnershipControls",
-        "ownershipControls",
-        "s3:GetBucketOwnershipControls",
-        "OwnershipControls",
-        lambda owner: [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])],
-    ),
-    _Fresh(
-        "GetPublicAccessBlock",
-        "publicAccessBlock",
-        "s3:GetBucketPublicAccessBlock",
-        "PublicAccessBlockConfiguration",
-        lambda owner: [(name, True) for name in _PUBLIC_ACCESS_BLOCK],
-    ),
     _Fresh("GetBucketCors", "cors", "s3:GetBucketCORS", error="NoSuchCORSConfiguration"),
     _Fresh("GetBucketVersioning", "versioning", "s3:GetBucketVersioning", "VersioningConfiguration"),
     _Fresh(

@@ -20,7 +20,7 @@ DOCUMENT: Final = "tagging"
 def store_tags(request: Request, tags: dict[str, str]) -> None:
     """Replace a bucket's tags."""
     data = json.dumps(tags, ensure_ascii=False).encode()
-    request.services.backend.put_document(request.bucket, DOCUMENT, data)
+    request.services.buckets.put_document(request.bucket, DOCUMENT, data)
 
 
 @operation("GetBucketTagging", "GET", Level.BUCKET, query="tagging", action="s3:GetBucketTagging")
@@ -61,5 +61,5 @@ def put_bucket_tagging(request: Request) -> Response:
 def delete_bucket_tagging(request: Request) -> Response:
     """Remove the bucket's tags."""
     require_bucket(request)
-    request.services.backend.delete_document(request.bucket, DOCUMENT)
+    request.services.buckets.delete_document(request.bucket, DOCUMENT)
     return Response(204)

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import redis
 
 from backends.api import BucketExists, BucketRecord
+from workers.buckets import ACL, OWNERSHIP, PUBLIC_ACCESS_BLOCK
+from workers.iam.acl import Acl, Ownership, check_ownership, parse_ownership, private_acl
+from workers.iam.public_access import EVERYTHING_BLOCKED, NOTHING_BLOCKED, PublicAccessBlock, check_acl
+from workers.operations.access_control import acl_in_headers
 from workers.operations.bucket_tagging import store_tags
 from workers.operations.common import require_bucket
-from workers.operations.refusals import check_bucket_acl, refuse_selectors
+from workers.operations.refusals import refuse_selectors
 from workers.protocol.documents import BucketCreation, parse_create_bucket
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import boolean
 from workers.protocol.names import check_bucket_tags
 from workers.protocol.xml import document
 from workers.request import Request, Response, xml_response
-from workers.routing import Level, Xml, operation
+from workers.routing import Authorization, Level, Xml, operation
 
 logger = logging.getLogger("shardgate.buckets")
 
 US_EAST_1: Final = "us-east-1"
-OWNERSHIPS: Final = ("BucketOwnerPreferred", "ObjectWriter", "BucketOwnerEnforced")
+
+
+def _location(wanted: BucketCreation) -> dict[str, str]:
+    """The condition key that only the document tells."""
+    constraint = wanted.location_constraint
+    return {} if constraint is None else {"s3:locationconstraint": constraint}
 
 
 @operation(
@@ -30,16 +41,16 @@ OWNERSHIPS: Final = ("BucketOwnerPreferred", "ObjectWriter", "BucketOwnerEnforce
     "PUT",
     Level.BUCKET,
     action="s3:CreateBucket",
+    authorization=Authorization.CREATION,
     writes=True,
-    body=Xml(parse_create_bucket, limit=64 * 1024, required=False),
+    body=Xml(parse_create_bucket, limit=64 * 1024, required=False, condition_values=_location),
 )
 def create_bucket(request: Request) -> Response:
     """Make a bucket. Making one's own again is a success in us-east-1 and an error elsewhere, as with AWS."""
-    check_bucket_acl(request)
     refuse_selectors(request, "x-amz-bucket-namespace")
     if boolean("x-amz-bucket-object-lock-enabled", request.header("x-amz-bucket-object-lock-enabled")):
         raise S3Error("NotImplemented", "Object lock is not implemented.", Header="x-amz-bucket-object-lock-enabled")
-    _check_ownership(request.header("x-amz-object-ownership"))
+    access = _access(request)
     wanted: BucketCreation = request.payload
     _check_location(request, wanted)
     tags = check_bucket_tags(wanted.tags)
@@ -52,6 +63,7 @@ def create_bucket(request: Request) -> Response:
     )
     headers = {"location": "/" + request.bucket}
     try:
+        _check_number(request)
         services.backend.create_bucket(request.caller, record)
     except BucketExists:
         existing = services.backend.get_bucket(request.caller, request.bucket)
@@ -60,8 +72,12 @@ def create_bucket(request: Request) -> Response:
         if services.settings.region != US_EAST_1:
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=request.bucket) from None
         return Response(200, headers)
+    # A bucket that nothing more is known of yet is one that is closed to everybody but its owner.
+    for name, data in access.documents():
+        services.backend.put_document(request.bucket, name, data)
     if tags:
         store_tags(request, tags)
+    services.buckets.changed(request.bucket)
     return Response(200, headers)
 
 
@@ -89,12 +105,50 @@ def _check_location(request: Request, wanted: BucketCreation) -> None:
     )
 
 
-def _check_ownership(value: str | None) -> None:
-    if value is None or value == "BucketOwnerEnforced":
-        return
-    if value not in OWNERSHIPS:
-        raise S3Error("InvalidArgument", ArgumentName="x-amz-object-ownership", ArgumentValue=value[:64])
-    raise S3Error("NotImplemented", f"Object ownership {value} is not implemented.", Header="x-amz-object-ownership")
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """Who may do what with a new bucket, None for what AWS has in a fresh one."""
+
+    ownership: Ownership | None
+    block: PublicAccessBlock | None
+    acl: Acl | None
+
+    def documents(self) -> Iterator[tuple[str, bytes]]:
+        """What is stored of it."""
+        if self.ownership is not None:
+            yield OWNERSHIP, self.ownership.value.encode()
+        if self.block is not None:
+            yield PUBLIC_ACCESS_BLOCK, self.block.encode()
+        if self.acl is not None:
+            yield ACL, self.acl.encode().encode()
+
+
+def _access(request: Request) -> _Access:
+    """What a request and the settings say of a new bucket's ownership and ACL. Raises `S3Error`."""
+    settings = request.services.settings
+    named = request.header("x-amz-object-ownership")
+    ownership = parse_ownership(settings.new_bucket_ownership if named is None else named)
+    block = EVERYTHING_BLOCKED if settings.new_bucket_public_access_block else NOTHING_BLOCKED
+    owner = request.caller.account_id
+    acl = acl_in_headers(request, owner, ownership, creating=True)
+    check_ownership(acl, ownership, owner, creating=True)
+    check_acl(acl, block, creating=True)
+    return _Access(
+        None if ownership is Ownership.BUCKET_OWNER_ENFORCED else ownership,
+        None if block is EVERYTHING_BLOCKED else block,
+        None if acl is None or acl == private_acl(owner) else acl,
+    )
+
+
+def _check_number(request: Request) -> None:
+    """Raise `S3Error` TooManyBuckets for an account that has as many as it may."""
+    identity = request.identity
+    most = 0 if identity is None else identity.record.limits.buckets
+    if most:
+        owner = request.caller.account_id
+        buckets = request.services.backend.list_buckets(request.caller)
+        if sum(bucket.owner == owner for bucket in buckets) >= most:
+            raise S3Error("TooManyBuckets")
 
 
 @operation("HeadBucket", "HEAD", Level.BUCKET, action="s3:ListBucket")
@@ -114,6 +168,7 @@ def delete_bucket(request: Request) -> Response:
     services = request.services
     unfinished = [upload.id for upload in services.backend.list_uploads(request.caller, request.bucket)]
     services.backend.delete_bucket(request.caller, request.bucket)
+    services.buckets.changed(request.bucket)
     for upload_id in unfinished:
         services.backend.abort_upload(request.caller, request.bucket, upload_id)
     if services.uploads is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from backends.api import NoSuchBucket, NoSuchObject, NoSuchVersion, ObjectRecord, OpenObject
 from backends.offload import offload
+from workers.authorizing import may, may_list
 from workers.backend_errors import s3_error
-from workers.iam.authorization import authorize, check_expected_owner
+from workers.buckets import KnownBucket
+from workers.iam.authorization import check_expected_owner
+from workers.iam.policy.requirements import copy_source_actions
 from workers.operations.common import check_owner, precondition
 from workers.operations.object_headers import draft_record
 from workers.operations.refusals import check_object_read
@@ -79,6 +82,13 @@ def copy_object(request: Request) -> Response:
                 f"{MAX_PUT_SIZE}",
             )
         _check_change(request, source, directives)
+        if before.tags and not directives.replace_tags:
+            _authorize_source(
+                request,
+                source,
+                request.services.buckets.get(source.bucket),
+                copy_source_actions(version_named=source.version_id is not None, tags_copied=True)[1:],
+            )
         after = _record_of_copy(request, before, draft, directives)
         if _digests_known(before, algorithm):
             after = after.replace(
@@ -99,13 +109,13 @@ def copy_object(request: Request) -> Response:
 
 def open_source(request: Request, source: CopySourceName) -> OpenObject:
     """Open a copy's source, if the caller may read it and its conditions hold."""
-    authorize(request.account, "s3:GetObject")
+    known = _known_source(request, source)
+    _authorize_source(request, source, known, copy_source_actions(version_named=source.version_id is not None))
     expected = request.header("x-amz-source-expected-bucket-owner")
-    backend = request.services.backend
     if expected is not None:
-        check_expected_owner(expected, backend.get_bucket(request.caller, source.bucket).owner)
+        check_expected_owner(expected, known.record.owner)
     check_object_read(request, "x-amz-copy-source-")
-    opened = _open(request, source)
+    opened = _open(request, source, known)
     conditions = copy_source_conditions(request.header)
     if conditions is not None:
         try:
@@ -116,11 +126,26 @@ def open_source(request: Request, source: CopySourceName) -> OpenObject:
     return opened
 
 
-def _open(request: Request, source: CopySourceName) -> OpenObject:
+def _known_source(request: Request, source: CopySourceName) -> KnownBucket:
+    try:
+        return request.services.buckets.get(source.bucket)
+    except NoSuchBucket as error:
+        # Said of the source here: the pipeline would name the target.
+        raise s3_error(error, source.bucket, source.key) or error from None
+
+
+def _authorize_source(request: Request, source: CopySourceName, known: KnownBucket, actions: Sequence[str]) -> None:
+    denial = may(request, known, actions, source.key, source.version_id)
+    if denial is not None:
+        raise denial
+
+
+def _open(request: Request, source: CopySourceName, known: KnownBucket) -> OpenObject:
     try:
         return open_version(request, source.bucket, source.key, source.version_id)
     except (NoSuchBucket, NoSuchObject, NoSuchVersion) as error:
-        # Said of the source here: the pipeline would name the target.
+        if not may_list(request, known):
+            raise S3Error("AccessDenied") from None
         raise s3_error(error, source.bucket, source.key) or error from None
 
 

@@ -8,8 +8,8 @@ from typing import Final
 from gevent.pool import Pool
 
 from backends.api import BackendError, NoSuchObject, NoSuchVersion
+from workers.authorizing import known_bucket, may
 from workers.backend_errors import refusal_of, s3_error
-from workers.iam.authorization import authorize
 from workers.operations.common import check_owner, precondition, require_bucket
 from workers.operations.versions import checked_version_id, delete_version, version_id
 from workers.protocol.conditions import delete_conditions, deletion_of
@@ -18,7 +18,7 @@ from workers.protocol.errors import S3Error
 from workers.protocol.names import check_key
 from workers.protocol.xml import Node, document, escape_replacing
 from workers.request import Request, Response, xml_response
-from workers.routing import Level, Xml, operation
+from workers.routing import Authorization, Level, Xml, operation
 
 logger = logging.getLogger("shardgate.deleting")
 
@@ -47,6 +47,7 @@ def delete_object(request: Request) -> Response:
     Level.BUCKET,
     query="delete",
     action="s3:DeleteObject",
+    authorization=Authorization.OPERATION,
     writes=True,
     body=Xml(parse_delete, limit=DELETE_LIMIT, digest_required=True),
 )
@@ -54,6 +55,7 @@ def delete_objects(request: Request) -> Response:
     """Remove up to a thousand objects; each has its own outcome."""
     wanted: DeleteRequest = request.payload
     require_bucket(request)
+    known_bucket(request)
     outcomes = Pool(PARALLEL).map(lambda entry: _delete_entry(request, entry), wanted.objects)
     nodes: list[Node] = []
     for entry, error in zip(wanted.objects, outcomes, strict=True):
@@ -76,9 +78,12 @@ def _failed(entry: ObjectToDelete, error: S3Error) -> list[Node]:
 def _delete_entry(request: Request, entry: ObjectToDelete) -> S3Error | None:
     """Delete one object; what went wrong, or None."""
     try:
-        authorize(request.account, "s3:DeleteObject")
         check_key(entry.key)
         named = None if entry.version_id is None else checked_version_id(entry.version_id)
+        action = "s3:DeleteObject" if named is None else "s3:DeleteObjectVersion"
+        denial = may(request, known_bucket(request), (action,), entry.key, named)
+        if denial is not None:
+            return denial
         condition = precondition(deletion_of(entry.etag, entry.last_modified, entry.size))
         delete_version(request, entry.key, named, condition)
     except (NoSuchVersion, NoSuchObject) as error:

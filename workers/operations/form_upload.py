@@ -10,9 +10,9 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from backends.api import ALWAYS, ObjectRecord
 from workers.authenticating import TOKEN, Claim
+from workers.authorizing import authorize_form, known_bucket
 from workers.body import open_body
 from workers.form import FormReader, boundary_of
-from workers.iam.authorization import authorize
 from workers.operations.object_headers import checksum_headers, draft_record
 from workers.protocol.bodies import DigestReader
 from workers.protocol.checksums import DEFAULT_ALGORITHM, ExpectedDigests
@@ -46,12 +46,13 @@ def post_object(request: Request) -> Response:
         raise S3Error("PreconditionFailed", Condition="Bucket POST must be of the enclosure-type multipart/form-data")
     form = FormReader(open_body(request, MAX_PUT_SIZE + FORM_OVERHEAD), boundary)
     policy = _authenticate(request, form)
-    authorize(request.account, request.operation.action)
-    if request.services.budgets is not None:
-        request.services.budgets.admit(request)
     values = lower_fields(form.fields)
     request.key = _key(values, form.filename)
-    draft = _draft(request, values)
+    fields = _as_headers(request, values)
+    authorize_form(request, fields)
+    if request.services.budgets is not None:
+        request.services.budgets.admit(request)
+    draft = _draft(fields, values)
     status = values.get("success_action_status", "204")
     source = FormSource(request, form, policy, draft, values)
     stored = request.services.backend.put_object(request.caller, request.bucket, request.key, source, ALWAYS)
@@ -89,13 +90,20 @@ def _key(values: dict[str, str], filename: str) -> str:
     return key
 
 
-def _draft(request: Request, values: dict[str, str]) -> ObjectRecord:
-    """The object's record from the fields, which say what headers say of a PutObject."""
+def _as_headers(request: Request, values: dict[str, str]) -> Request:
+    """The request of a PutObject with the fields as headers, which say what headers say there."""
     environ = {environ_key(name): value.encode().decode("latin-1") for name, value in values.items() if "_" not in name}
     if "acl" in values:
         environ[environ_key("x-amz-acl")] = values["acl"]
     fields = Request({**environ, "REQUEST_METHOD": "POST"}, request.id, request.services, request.now)
-    fields.caller = request.caller
+    fields.bucket, fields.key = request.bucket, request.key
+    fields.caller, fields.principal, fields.identity = request.caller, request.principal, request.identity
+    fields.known = known_bucket(request)
+    return fields
+
+
+def _draft(fields: Request, values: dict[str, str]) -> ObjectRecord:
+    """The object's record from the fields."""
     draft = draft_record(fields)
     tagging = values.get("tagging")
     if tagging:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backends.api import ListPage, ListQuery, ObjectEntry
-from workers.iam.accounts import ROOT_ACCOUNT_ID
+from workers.authorizing import known_bucket
 from workers.operations.common import require_bucket
 from workers.operations.tokens import open_token, seal_token
 from workers.protocol.errors import S3Error
@@ -67,12 +67,14 @@ def _page(request: Request, asked: _Asked, after: str) -> ListPage:
     return request.services.backend.list_objects(request.caller, request.bucket, query)
 
 
-def _owner(entry: ObjectEntry) -> Node:
-    # What came into the storage without the gateway belongs to root.
-    return ("Owner", [("ID", entry.record.owner or ROOT_ACCOUNT_ID)])
+def person(request: Request, element: str, account: str) -> Node:
+    """An account in an answer; what belongs to nobody came without the gateway, and is the bucket owner's."""
+    owner = account or known_bucket(request).access.owner
+    name = request.services.directory.display_name(owner)
+    return (element, [("ID", owner), ("DisplayName", name)] if name else [("ID", owner)])
 
 
-def _described(entry: ObjectEntry, asked: _Asked, *, owner: bool) -> list[Node]:
+def _described(request: Request, entry: ObjectEntry, asked: _Asked, *, owner: bool) -> list[Node]:
     record = entry.record
     nodes: list[Node] = [
         ("Key", asked.show(entry.key)),
@@ -84,7 +86,7 @@ def _described(entry: ObjectEntry, asked: _Asked, *, owner: bool) -> list[Node]:
         nodes.append(("ChecksumType", record.checksum_type or "FULL_OBJECT"))
     nodes.append(("Size", record.size))
     if owner:
-        nodes.append(_owner(entry))
+        nodes.append(person(request, "Owner", record.owner))
     nodes.append(("StorageClass", record.storage_class))
     return nodes
 
@@ -123,7 +125,7 @@ def list_objects(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", page.next_after is not None),
             ("EncodingType", asked.encoding),
-            *(("Contents", _described(entry, asked, owner=True)) for entry in page.objects),
+            *(("Contents", _described(request, entry, asked, owner=True)) for entry in page.objects),
             *_prefixes(page, asked),
         ],
     )
@@ -153,7 +155,7 @@ def list_objects_v2(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", page.next_after is not None),
             ("EncodingType", asked.encoding),
-            *(("Contents", _described(entry, asked, owner=owner)) for entry in page.objects),
+            *(("Contents", _described(request, entry, asked, owner=owner)) for entry in page.objects),
             *_prefixes(page, asked),
         ],
     )
@@ -190,15 +192,15 @@ def list_object_versions(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", following is not None),
             ("EncodingType", asked.encoding),
-            *(("Version", _version(entry, asked)) for entry in page.objects),
+            *(("Version", _version(request, entry, asked)) for entry in page.objects),
             *_prefixes(page, asked),
         ],
     )
 
 
-def _version(entry: ObjectEntry, asked: _Asked) -> list[Node]:
+def _version(request: Request, entry: ObjectEntry, asked: _Asked) -> list[Node]:
     return [
-        *_described(entry, asked, owner=True),
+        *_described(request, entry, asked, owner=True),
         ("VersionId", entry.record.version_id),
         ("IsLatest", True),
     ]

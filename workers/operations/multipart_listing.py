@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from backends.api import UploadRecord
-from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.operations.common import require_bucket
-from workers.operations.listing import encoding_type, render_list
+from workers.operations.listing import encoding_type, person, render_list
 from workers.operations.multipart import find_upload, uploads_of
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.errors import S3Error
@@ -26,10 +25,6 @@ _MAX_INTEGER: Final = 2**31 - 1
 def _limit(request: Request, name: str) -> int:
     value = request.query.get(name, "")
     return min(bounded_integer(name, value, 0, _MAX_INTEGER), MAX_ENTRIES) if value else MAX_ENTRIES
-
-
-def _person(element: str, account: str) -> Node:
-    return (element, [("ID", account or ROOT_ACCOUNT_ID)])
 
 
 @operation(
@@ -65,8 +60,8 @@ def _parts_nodes(request: Request, upload: UploadRecord, page: PartsPage, marker
         ("NextPartNumberMarker", page.parts[-1].number if page.parts else 0),
         ("MaxParts", limit),
         ("IsTruncated", page.truncated),
-        _person("Initiator", upload.owner),
-        _person("Owner", upload.owner),
+        person(request, "Initiator", upload.owner),
+        person(request, "Owner", upload.draft.owner or upload.owner),
         ("StorageClass", upload.draft.storage_class),
         ("ChecksumAlgorithm", upload.algorithm if upload.announced else None),
         ("ChecksumType", upload.checksum_type if upload.announced else None),
@@ -119,18 +114,18 @@ def list_multipart_uploads(request: Request) -> Response:
             ("EncodingType", query.get("encoding-type")),
             ("MaxUploads", limit),
             ("IsTruncated", page.next_key is not None),
-            *(("Upload", _upload(upload, show(upload.key))) for upload in page.uploads),
+            *(("Upload", _upload(request, upload, show(upload.key))) for upload in page.uploads),
             *(("CommonPrefixes", [("Prefix", show(group))]) for group in page.prefixes),
         ],
     )
 
 
-def _upload(upload: ListedUpload, key: str) -> list[Node]:
+def _upload(request: Request, upload: ListedUpload, key: str) -> list[Node]:
     return [
         ("UploadId", upload.id),
         ("Key", key),
-        _person("Initiator", upload.owner),
-        _person("Owner", upload.owner),
+        person(request, "Initiator", upload.owner),
+        person(request, "Owner", upload.owner),
         ("StorageClass", upload.storage_class),
         ("Initiated", iso8601(upload.initiated)),
         ("ChecksumAlgorithm", upload.algorithm or None),

@@ -1,23 +1,12 @@
-"""ACL, retention and legal hold of an object in a bucket where none can be set."""
+"""Retention and legal hold of an object in a bucket where none can be set."""
 
 from __future__ import annotations
 
-from workers.iam.accounts import ROOT_ACCOUNT_ID
-from workers.operations.bucket_configuration import access_control
 from workers.operations.common import check_owner
 from workers.operations.versions import head_version
 from workers.protocol.errors import S3Error
-from workers.protocol.xml import document
-from workers.request import Request, Response, xml_response
+from workers.request import Request, Response
 from workers.routing import Level, operation
-
-
-@operation("GetObjectAcl", "GET", Level.OBJECT, query="acl", action="s3:GetObjectAcl", versioned=True)
-def get_object_acl(request: Request) -> Response:
-    """The private ACL."""
-    check_owner(request)
-    record = head_version(request)
-    return xml_response(document("AccessControlPolicy", access_control(record.owner or ROOT_ACCOUNT_ID)))
 
 
 @operation("GetObjectRetention", "GET", Level.OBJECT, query="retention", action="s3:GetObjectRetention", versioned=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from backends.api import NULL_VERSION, ObjectRecord
+from workers.authorizing import known_bucket
 from workers.body import is_streamed
+from workers.iam.acl import owner_of_new_object
+from workers.operations.access_control import acl_of_write, stored_form
 from workers.operations.refusals import check_object_write
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.headers import (
@@ -62,6 +65,10 @@ def draft_record(request: Request) -> ObjectRecord:
     Raises `S3Error` for what is malformed, too large, or cannot be had.
     """
     check_object_write(request)
+    known = known_bucket(request)
+    writer = request.caller.account_id
+    acl = acl_of_write(request, writer or known.access.owner, known)
+    owner = owner_of_new_object(known.access.ownership, writer, known.access.owner, acl)
     tagging = request.header("x-amz-tagging")
     return ObjectRecord(
         size=0,
@@ -70,5 +77,6 @@ def draft_record(request: Request) -> ObjectRecord:
         metadata=user_metadata(request.metadata_headers()),
         tags=parse_tagging_header(tagging) if tagging else {},
         storage_class=storage_class(request.header("x-amz-storage-class")),
-        owner=request.caller.account_id,
+        owner=owner,
+        acl=stored_form(acl, owner) if known.access.ownership.acls_enabled else "",
     )

@@ -35,7 +35,7 @@ def get_object_tagging(request: Request) -> Response:
     action="s3:PutObjectTagging",
     versioned=True,
     writes=True,
-    body=Xml(parse_tagging, limit=SMALL_LIMIT),
+    body=Xml(parse_tagging, limit=SMALL_LIMIT, condition_tags=dict),
 )
 def put_object_tagging(request: Request) -> Response:
     """Replace the object's tags."""

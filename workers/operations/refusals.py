@@ -5,19 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from workers.protocol.errors import S3Error
-from workers.protocol.headers import canned_acl
 from workers.request import Request, environ_key
-
-_GRANTS: Final = (
-    "x-amz-grant-full-control",
-    "x-amz-grant-read",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write",
-    "x-amz-grant-write-acp",
-)
-
-# What they grant is what holds anyway: everything belongs to the bucket's owner.
-_HARMLESS_ACLS: Final = frozenset((None, "private", "bucket-owner-full-control"))
 
 _ENCRYPTION: Final = (
     "x-amz-server-side-encryption",
@@ -40,8 +28,8 @@ _LOCKS: Final = (
     "x-amz-object-lock-legal-hold",
 )
 
-_LOOKED_AT: Final = frozenset(environ_key(name) for name in ("x-amz-acl", *_GRANTS, *_LOCKS, *_ENCRYPTION))
-"""PERF: thirteen headers that hardly any write has, looked for at once."""
+_LOOKED_AT: Final = frozenset(environ_key(name) for name in (*_LOCKS, *_ENCRYPTION))
+"""PERF: ten headers that hardly any write has, looked for at once."""
 
 
 def refuse_selectors(request: Request, *names: str) -> None:
@@ -51,21 +39,10 @@ def refuse_selectors(request: Request, *names: str) -> None:
             raise S3Error("NotImplemented", Header=name)
 
 
-def check_bucket_acl(request: Request) -> None:
-    """Raise `S3Error` for a bucket ACL that grants something, as AWS does where ACLs are disabled."""
-    if canned_acl(request.header("x-amz-acl")) not in _HARMLESS_ACLS or _grants(request):
-        raise S3Error(
-            "InvalidBucketAclWithObjectOwnership",
-            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
-        )
-
-
 def check_object_write(request: Request) -> None:
-    """Raise `S3Error` for what a write asks for and cannot have: ACLs, locks, encryption."""
+    """Raise `S3Error` for what a write asks for and cannot have: locks, encryption."""
     if not request.has_any(_LOOKED_AT):
         return
-    if canned_acl(request.header("x-amz-acl")) not in _HARMLESS_ACLS or _grants(request):
-        raise S3Error("AccessControlListNotSupported")
     for name in _LOCKS:
         if request.header(name) is not None:
             raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
@@ -77,7 +54,3 @@ def check_object_read(request: Request, prefix: str = "x-amz-") -> None:
     for name in _CUSTOMER_KEYS[prefix]:
         if request.header(name) is not None:
             raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
-
-
-def _grants(request: Request) -> bool:
-    return any(request.header(name) is not None for name in _GRANTS)

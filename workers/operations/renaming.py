@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from backends.api import KeyNotStorable, NoSuchObject, ObjectRecord, Precondition
+from workers.authorizing import known_bucket, may
 from workers.operations.common import check_owner
 from workers.protocol.conditions import ReadConditions, evaluate_read, parse_etag_list
 from workers.protocol.errors import S3Error
@@ -15,6 +16,7 @@ from workers.request import Request, Response
 from workers.routing import Level, operation
 
 HEADER: Final = "x-amz-rename-source"
+_OF_SOURCE: Final = ("s3:GetObject", "s3:DeleteObject")
 
 
 @operation("RenameObject", "PUT", Level.OBJECT, query="renameObject", action="s3:PutObject", writes=True)
@@ -24,7 +26,11 @@ def rename_object(request: Request) -> Response:
     target_condition = _condition(request.header, "", existing_needed=True)
     source_condition = _condition(request.header, HEADER + "-", existing_needed=False)
     check_owner(request)
+    denial: S3Error | None = None
     for source in sources:
+        denial = denial or may(request, known_bucket(request), _OF_SOURCE, source)
+        if denial is not None:
+            continue
         try:
             if source == request.key:
                 request.services.backend.head_object(request.caller, request.bucket, source)
@@ -35,6 +41,8 @@ def rename_object(request: Request) -> Response:
         except (NoSuchObject, KeyNotStorable):
             continue
         return Response(200)
+    if denial is not None:
+        raise denial
     if request.key in sources:
         raise S3Error("InvalidRequest", "The source and the destination of a rename are the same key.")
     raise S3Error("NoSuchKey", Key=sources[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from workers.authorizing import visible_buckets
 from workers.operations.tokens import open_token, seal_token
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import bounded_integer
@@ -11,12 +12,18 @@ from workers.protocol.names import is_bucket_name
 from workers.protocol.times import iso8601
 from workers.protocol.xml import document, escape_replacing
 from workers.request import Request, Response, xml_response
-from workers.routing import Level, operation
+from workers.routing import Authorization, Level, operation
 
 MAX_BUCKETS: Final = 10_000
 
 
-@operation("ListBuckets", "GET", Level.SERVICE, action="s3:ListAllMyBuckets")
+@operation(
+    "ListBuckets",
+    "GET",
+    Level.SERVICE,
+    action="s3:ListAllMyBuckets",
+    authorization=Authorization.OPERATION,
+)
 def list_buckets(request: Request) -> Response:
     """All buckets that the caller may list, in pages when it asks for pages."""
     query = request.query
@@ -36,7 +43,7 @@ def list_buckets(request: Request) -> Response:
         )
     buckets = [
         bucket
-        for bucket in request.services.backend.list_buckets(request.caller)
+        for bucket in visible_buckets(request)
         if bucket.name.startswith(prefix) and bucket.name > after and is_bucket_name(bucket.name)
     ]
     page = buckets[:limit]

@@ -21,6 +21,7 @@ from backends.api import (
 )
 from workers.protocol.errors import S3Error
 from workers.request import Request
+from workers.versioned import head_named
 
 MAX_VERSION_ID: Final = 1024
 
@@ -58,14 +59,7 @@ def open_version(request: Request, bucket: str, key: str, version: str | None) -
 
 def head_version(request: Request) -> ObjectRecord:
     """The record of the object, or version of it, that a request names. Raises like `open_version`."""
-    backend = request.services.backend
-    version = version_id(request)
-    if version is not None and isinstance(backend, VersionedBackend):
-        return backend.head_object(request.caller, request.bucket, request.key, version_id=version)
-    record = backend.head_object(request.caller, request.bucket, request.key)
-    if version not in (None, NULL_VERSION):
-        raise NoSuchVersion(version)
-    return record
+    return head_named(request.services.backend, request.caller, request.bucket, request.key, version_id(request))
 
 
 def update_version(request: Request, change: Callable[[ObjectRecord], ObjectRecord]) -> ObjectRecord:

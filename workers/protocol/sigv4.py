@@ -57,6 +57,7 @@ __all__ = [
     "parse_presigned",
     "signature_mismatch",
     "signing_key",
+    "signing_time",
     "string_to_sign",
     "verify",
 ]
@@ -329,6 +330,11 @@ def _verify(request: _Request, stated: SignatureV4, kind: Literal["header", "que
         kind,
         canonical,
     )
+
+
+def signing_time(amz_date: str) -> int:
+    """When a request was signed that was found to be authentic, in seconds since the epoch."""
+    return _parse_amz_date(amz_date)
 
 
 def verify(key: bytes, text: str, signature: str) -> bool:

@@ -36,6 +36,9 @@ _BY_HEADER: Final = {
         ),
     ),
 }
+EXTRA_HEADERS: Final = frozenset(name for rules in _BY_HEADER.values() for headers, _ in rules for name in headers)
+"""The headers with which a request needs more than its operation's action."""
+
 _READS: Final = {
     "s3:GetObjectAttributes": ("s3:GetObjectAttributes", "s3:GetObject"),
     "s3:GetObjectVersionAttributes": ("s3:GetObjectVersionAttributes", "s3:GetObjectVersion"),
@@ -60,6 +63,11 @@ def required_actions(action: str, header: Header, *, version_named: bool = False
         if any(header(name) is not None for name in headers):
             found += actions
     return tuple(found)
+
+
+def plain_actions(action: str) -> tuple[str, ...]:
+    """The actions that a request needs which names no version and has none of `EXTRA_HEADERS`."""
+    return _READS.get(action) or (action,)
 
 
 def copy_source_actions(*, version_named: bool, tags_copied: bool = False) -> tuple[str, ...]:

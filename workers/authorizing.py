@@ -1,0 +1,306 @@
+"""Whether who asks may do what a request asks for: from the row of the table to a decision.
+
+Most requests are decided by their row's action on the bucket or object that they name, before their body is read. An
+operation whose row says so decides for itself what its body or headers name: a key of DeleteObjects, a copy's source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from backends.api import BucketRecord, NoSuchBucket, NoSuchObject, NoSuchUpload, NoSuchVersion
+from workers.buckets import KnownBucket
+from workers.iam.acl import decode_acl
+from workers.iam.decision import (
+    EVERY_BUCKET,
+    BucketAccess,
+    Decision,
+    Lookup,
+    ObjectAccess,
+    Reason,
+    bucket_arn,
+    decide,
+    denial_message,
+    object_arn,
+)
+from workers.iam.policy.context import RequestContext
+from workers.iam.policy.principals import ANONYMOUS, Principal, PrincipalKind
+from workers.iam.policy.requirements import EXTRA_HEADERS, required_actions
+from workers.protocol.errors import S3Error
+from workers.protocol.sigv4 import signing_time
+from workers.request import Request, environ_key
+from workers.routing import Authorization, Level, Xml
+from workers.versioned import head_named
+
+_EXTRA_HEADERS: Final = frozenset(environ_key(name) for name in EXTRA_HEADERS)
+_UPLOAD_ACTIONS: Final = frozenset(("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"))
+_DENIED: Final = (Reason.EXPLICIT_DENY, Reason.BOUNDARY, Reason.SESSION_POLICY)
+_KINDS: Final = {"header": "REST-HEADER", "query": "REST-QUERY-STRING"}
+
+
+def authorize_request(request: Request) -> None:
+    """Decide by the request's row. Raises `S3Error` AccessDenied; `NoSuchBucket` for whoever asks of one."""
+    authorization = request.operation.authorization
+    if authorization is Authorization.OPERATION:
+        return
+    if authorization is Authorization.CREATION:
+        _authorize_creation(request)
+        return
+    known = request.known = request.services.buckets.get(request.bucket)
+    access = known.access
+    # PERF: what decides most requests of root, and is decided the same below.
+    principal = request.principal
+    if access.policy is None and principal.root and principal.session is None:
+        return
+    _authorize_row(request, access)
+
+
+def authorize_again(request: Request) -> None:
+    """Decide once more, now that the body is known that a condition asked for. Raises `S3Error` AccessDenied."""
+    context = request.context
+    rule = request.operation.body
+    if context is None or not context.pending or not isinstance(rule, Xml):
+        return
+    context.body_values = rule.condition_values(request.payload)
+    context.body_tags = rule.condition_tags(request.payload)
+    context.pending = False
+    authorize_request(request)
+
+
+def authorize_form(request: Request, fields: Request) -> None:
+    """Decide about an upload by a form, whose fields stand for the headers of a PutObject. Raises `S3Error`."""
+    context = _context_of(request)
+    context.header = fields.header
+    context.auth_type = "" if request.identity is None else "POST"
+    actions = list(required_actions(request.operation.action, fields.header))
+    if fields.header("tagging") is not None:
+        actions.append("s3:PutObjectTagging")
+    denial = may(request, known_bucket(request), actions, request.key, context=context)
+    if denial is not None:
+        raise denial
+
+
+def known_bucket(request: Request) -> KnownBucket:
+    """The request's bucket, for an operation that authorizes by itself. Raises `NoSuchBucket`."""
+    if request.known is None:
+        request.known = request.services.buckets.get(request.bucket)
+    return request.known
+
+
+def may_list(request: Request, known: KnownBucket) -> bool:
+    """Whether who asks may list a bucket, and so learn which objects are not there."""
+    return may(request, known, ("s3:ListBucket",)) is None
+
+
+def may(
+    request: Request,
+    known: KnownBucket,
+    actions: Sequence[str],
+    key: str = "",
+    version: str | None = None,
+    *,
+    context: RequestContext | None = None,
+) -> S3Error | None:
+    """The refusal of actions on a bucket, or on an object of it; None when all are allowed.
+
+    Args:
+        version: of the object, None for the current one.
+        context: what conditions are asked about, None for this request looking at that object.
+    """
+    access = known.access
+    principal = request.principal
+    if access.policy is None and principal.root and principal.session is None:
+        return None
+    bucket = known.record.name
+    lookup = None if not key else _lookup(request, bucket, key, version)
+    if context is None:
+        context = _context_of(request).for_object(
+            version, _Tags(request, bucket, key, version).read if key else None, access.owner_number
+        )
+    resource = object_arn(bucket, key) if key else bucket_arn(bucket)
+    for action in actions:
+        decision = decide(action, resource, principal, context, access, lookup)
+        if not decision.allowed:
+            return _denied(request, decision, action, resource, access)
+    return None
+
+
+def visible_buckets(request: Request) -> Sequence[BucketRecord]:
+    """The buckets that ListBuckets shows: those of the caller's account if he may list his buckets, and all others that
+    he may list the objects of. Root sees all.
+
+    Raises `S3Error` AccessDenied for anonymous callers, for who is denied the action, and for who would see nothing
+    and may not list his buckets.
+    """
+    principal = request.principal
+    action, resource = request.operation.action, EVERY_BUCKET
+    if principal is ANONYMOUS:
+        raise S3Error("AccessDenied")
+    decision = decide(action, resource, principal, _context_of(request))
+    if not decision.allowed and decision.reason in _DENIED:
+        raise _denied(request, decision, action, resource, None)
+    buckets = request.services.backend.list_buckets(request.caller)
+    if not principal.root:
+        own = principal.account_id if decision.allowed else None
+        buckets = [bucket for bucket in buckets if bucket.owner == own or _is_listable(request, bucket.name)]
+    if not buckets and not decision.allowed:
+        raise _denied(request, decision, action, resource, None)
+    return buckets
+
+
+def _is_listable(request: Request, bucket: str) -> bool:
+    try:
+        return may_list(request, request.services.buckets.get(bucket))
+    except NoSuchBucket:
+        return False
+
+
+def _authorize_row(request: Request, access: BucketAccess) -> None:
+    operation = request.operation
+    version = request.query.get("versionId") if operation.versioned and request.query else None
+    context = _context_of(request)
+    lookup: Lookup | None = None
+    if operation.level is Level.OBJECT:
+        resource = object_arn(request.bucket, request.key)
+        if operation.action in _UPLOAD_ACTIONS:
+            lookup = _Upload(request).look
+        else:
+            lookup = _lookup(request, request.bucket, request.key, version)
+    else:
+        resource = bucket_arn(request.bucket)
+    principal = request.principal
+    first: Decision | None = None
+    for action in _actions(request, version):
+        decision = decide(action, resource, principal, context, access, lookup)
+        if not decision.allowed and not _is_of_own_object(action, first, decision, principal):
+            raise _denied(request, decision, action, resource, access)
+        first = first or decision
+
+
+def _is_of_own_object(action: str, first: Decision | None, denial: Decision, principal: Principal) -> bool:
+    """Whether an object's ACL comes with the right to write it: who may by the bucket's ACL will own the object.
+
+    A user needs the action in his policies all the same.
+    """
+    if action != "s3:PutObjectAcl" or first is None or first.reason is not Reason.BUCKET_ACL:
+        return False
+    if denial.reason is Reason.NOT_ALLOWED:
+        return principal.kind in (PrincipalKind.ACCOUNT, PrincipalKind.ANONYMOUS)
+    return denial.reason is Reason.NO_RESOURCE_POLICY
+
+
+def _actions(request: Request, version: str | None) -> tuple[str, ...]:
+    operation = request.operation
+    if version is None and operation.plain_action and not request.has_any(_EXTRA_HEADERS):
+        return operation.plain_action
+    return required_actions(operation.action, request.header, version_named=version is not None)
+
+
+def _authorize_creation(request: Request) -> None:
+    """CreateBucket: of a bucket that is not there the maker will be the owner."""
+    principal = request.principal
+    if principal.root and principal.session is None:
+        return
+    identity = request.identity
+    resource = bucket_arn(request.bucket)
+    for action in required_actions(request.operation.action, request.header):
+        decision = decide(action, resource, principal, _context_of(request))
+        if not decision.allowed:
+            raise _denied(request, decision, action, resource, None)
+    if identity is None or not identity.record.may_create_buckets:
+        raise S3Error("AccessDenied", "This account may not create buckets.")
+
+
+def _denied(request: Request, decision: Decision, action: str, resource: str, access: BucketAccess | None) -> S3Error:
+    """The refusal; why is told within the account that owns the bucket, and to nobody else, as AWS does."""
+    principal = request.principal
+    request.denial = decision
+    if principal.account_id and (access is None or principal.account_id == access.owner):
+        return S3Error("AccessDenied", denial_message(decision, principal, action, resource))
+    return S3Error("AccessDenied")
+
+
+def _context_of(request: Request) -> RequestContext:
+    context = request.context
+    if context is None:
+        context = request.context = _make_context(request)
+    return context
+
+
+def _make_context(request: Request) -> RequestContext:
+    environ = request.environ
+    authenticated = request.authenticated
+    services = request.services
+    known = request.known
+    context = RequestContext(request.principal)
+    context.now = request.now
+    context.source_ip = environ.get("REMOTE_ADDR", "")
+    context.secure = environ.get("wsgi.url_scheme") == "https"
+    context.header = request.header
+    context.query = request.query
+    context.region = services.settings.region
+    if known is not None:
+        context.resource_account = known.access.owner_number
+    if authenticated is not None:
+        context.auth_type = _KINDS[authenticated.kind]
+        context.signed_at = signing_time(authenticated.amz_date)
+    if request.key:
+        version = request.query.get("versionId") if request.query else None
+        context.version_id = version
+        context.object_tags = _Tags(request, request.bucket, request.key, version).read
+    return context
+
+
+class _Tags:
+    """The tags of an object that is there, for a condition that asks for them."""
+
+    __slots__ = ("_bucket", "_key", "_request", "_version")
+
+    def __init__(self, request: Request, bucket: str, key: str, version: str | None) -> None:
+        self._request = request
+        self._bucket = bucket
+        self._key = key
+        self._version = version
+
+    def read(self) -> Mapping[str, str] | None:
+        """The tags, None without an object."""
+        request = self._request
+        try:
+            return head_named(request.services.backend, request.caller, self._bucket, self._key, self._version).tags
+        except (NoSuchObject, NoSuchVersion, NoSuchBucket):
+            return None
+
+
+def _lookup(request: Request, bucket: str, key: str, version: str | None) -> Lookup:
+    """Reads what an object says about access, where ACLs count and it matters."""
+
+    def look() -> ObjectAccess | None:
+        try:
+            record = head_named(request.services.backend, request.caller, bucket, key, version)
+        except (NoSuchObject, NoSuchVersion, NoSuchBucket):
+            return None
+        return ObjectAccess(record.owner, decode_acl(record.acl) if record.acl else None)
+
+    return look
+
+
+class _Upload:
+    """Reads whose an upload is."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def look(self) -> ObjectAccess | None:
+        """The upload's owner and initiator, None when there is no such upload."""
+        request = self._request
+        uploads = request.services.uploads
+        if uploads is None:
+            return None
+        try:
+            upload = uploads.get(request.caller, request.bucket, request.key, request.query.get("uploadId", ""))
+        except (NoSuchUpload, NoSuchBucket):
+            return None
+        return ObjectAccess(upload.draft.owner, None, upload.owner)
