@@ -73,6 +73,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         enforces_permissions: the storage system checks `Caller` itself.
         persistent: what is stored outlives the process and is the same for every worker. False for a store in the
             worker's own memory, which only makes sense with one worker.
+        stable_reads: an object that is open is read to its end although it was replaced or removed meanwhile. Without
+            it such a read may raise `StorageUnavailable`; it never gives other data.
     """
 
     atomic_preconditions: bool = False
@@ -82,6 +84,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     parts_at_offset: bool = False
     enforces_permissions: bool = False
     persistent: bool = True
+    stable_reads: bool = True
 
 
 class ObjectEntry(msgspec.Struct, frozen=True, gc=False):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from backends.api import NULL_VERSION, NoSuchBucket, NoSuchObject
+from backends.api import NULL_VERSION, NoSuchBucket, NoSuchObject, StorageUnavailable
 from backends.testkit.harness import Box, Boxes, Target, all_fine, blocks_of, meanwhile, together, whole
 from backends.testkit.sources import Body, BodyBroke, BrokenBody, GatedBody, content, record_of
 
@@ -184,9 +185,28 @@ def test_an_open_object_stays_what_it_was(box: Box, change: str) -> None:
     else:
         box.backend.rename_object(box.caller, box.name, "dir/key", "other")
     assert opened.record == stored
-    assert begun + b"".join(blocks) == data
-    assert b"".join(blocks_of(opened, 10, MIB)) == data[10 : MIB + 10]
+    assert_still(box, begun + data_until_unavailable(blocks), data)
+    assert_still(box, data_until_unavailable(opened.read(10, MIB)), data[10 : MIB + 10])
     opened.close()
+
+
+def data_until_unavailable(blocks: Iterator[bytes]) -> bytes:
+    """What a read gives before it ends or the storage says that there is no more."""
+    data = b""
+    try:
+        for block in blocks:
+            data += block
+    except StorageUnavailable:
+        pass
+    return data
+
+
+def assert_still(box: Box, read: bytes, data: bytes) -> None:
+    """All of the data were read; or, where the plugin does not promise that, the beginning of them."""
+    if box.backend.capabilities.stable_reads:
+        assert read == data
+    else:
+        assert data.startswith(read)
 
 
 def test_record_and_data_belong_together_while_writers_write(box: Box) -> None:
@@ -296,5 +316,5 @@ def test_another_worker_may_delete_what_is_open_here(shared: Target, box: Box) -
     opened = box.open("key")
     with shared.opened() as other:
         box.on(other).delete("key")
-    assert whole(opened) == data
+    assert_still(box, data_until_unavailable(opened.read(0, len(data))), data)
     opened.close()
