@@ -151,7 +151,7 @@ class DataClient(Protocol):
 
 
 class NamespaceClient(Protocol):
-    """The metadata half, as the data half needs it for multipart uploads (`namespace.py` has more)."""
+    """The metadata half, as the data half needs it (`namespace.py` has more; its errors are in `failures.py`)."""
 
     def stat(self, role: Role, path: str) -> Entry | None:
         """The file or directory at a path, None when there is none. Raises `PermissionDenied`."""
@@ -160,12 +160,12 @@ class NamespaceClient(Protocol):
         """Make a directory and its parents, down from `below`, which must exist (`NoSuchBucket` when it does not)."""
 
     def find(self, role: Role, path: str) -> list[Entry]:
-        """What a directory holds, itself not included, in no order. Raises `FileNotFoundError`."""
+        """What a directory holds, itself not included, in no order. Raises `Missing`."""
 
     def set_attributes(
         self, role: Role, target: str | int, values: Mapping[str, bytes], remove: tuple[str, ...] = ()
     ) -> None:
-        """Set `user.*` attributes by path, or by the id of a file. Raises `FileNotFoundError`."""
+        """Set `user.*` attributes by path, or by the id of a file. Raises `Missing`."""
 
     def unlink(self, role: Role, path: str) -> bool:
         """Remove a file; False when there was none. Raises `NotAFile` for a directory."""
@@ -176,7 +176,7 @@ class NamespaceClient(Protocol):
     def rename(self, role: Role, path: str, target: str) -> None:
         """Rename a file; never overwrites, never moves into a directory.
 
-        Raises `FileNotFoundError`, `FileExistsError`.
+        Raises `Missing`, `Exists`.
         """
 
 

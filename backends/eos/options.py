@@ -18,10 +18,11 @@ _URL: Final = re.compile(r"(https?)://([^/\s:@]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A numeric identity of EOS."""
+    """An account of EOS; uid and gid 0 are refused. `name` is only needed with `remote_user = "name"`."""
 
-    uid: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-    gid: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+    uid: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+    gid: Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+    name: str = ""
 
 
 class UserRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +64,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         user_roots: other roots for the new buckets of some accounts.
         anonymous: who acts for callers without an account in EOS: unsigned requests that a policy admits, accounts
             without uid and gid. Without it they are refused.
-        allow_root: let callers with uid or gid 0 act as root. Off: they are refused.
+        administrator: who acts for the gateway's own root account, its janitor and its operators' commands (uid or gid
+            0). Never root: EOS does not let a role be that. Without it they are refused.
         remote_user: how an account is named to the MGM's HTTP end: by `uid` (EOS 5.4 and later) or by `name`.
         tls: for gRPC; `http_tls` for the MGM's and the FSTs' HTTP ends.
         connect_timeout, call_timeout: seconds to connect, and for one call to the MGM.
@@ -98,7 +100,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     authkey_file: str = ""
     user_roots: tuple[UserRoot, ...] = ()
     anonymous: Account | None = None
-    allow_root: bool = False
+    administrator: Account | None = None
     remote_user: Literal["uid", "name"] = "uid"
     tls: Tls = Tls()
     http_tls: Tls = Tls()
@@ -144,10 +146,6 @@ def options_of(config: BackendConfig) -> Options:
     for name, tls in (("tls", options.tls), ("http_tls", options.http_tls)):
         if bool(tls.certificate) != bool(tls.key):
             raise ConfigurationError(f"eos: {name}: certificate and key need each other")
-    if 0 in (options.service.uid, options.service.gid):
-        raise ConfigurationError("eos: service: uid and gid 0 mean no role at all to EOS; give the gateway an account")
-    if options.anonymous is not None and 0 in (options.anonymous.uid, options.anonymous.gid):
-        raise ConfigurationError("eos: anonymous: uid and gid 0 would be root")
     return msgspec.structs.replace(options, authkey=_key(options))
 
 

@@ -7,6 +7,7 @@ is its own name on disk. What a path cannot express is written with an escape: `
     word           stands for                                  where it is read
     =============  ==========================================  =======================================================
     `%00`          NUL (a storage may add characters)          anywhere in a name
+    `%_`           "/", where keys may not go any deeper       anywhere in a name
     `%~`           the empty segment (`a//b`, `/a`, `a/`)      as the whole name
     `%dot`         `.`                                         as the whole name
     `%dotdot`      `..`                                        as the whole name
@@ -28,6 +29,9 @@ A directory always has its natural name. The object `a` has it too unless there 
 `a%object` ("displaced"). Who looks for `a` looks under the natural name first, then under the displaced one.
 
 The empty segment has the shortest word because a key may consist of 1024 of them, and paths are at most 4096 bytes.
+
+A storage may bound the depth of its paths. There the last segment that fits takes in the rest of the key, its `/`
+written `%_`.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ KEY_LIMIT: Final = 1024
 _DISPLACED: Final = "%object"
 _CONTINUED: Final = "%more"
 _PLAIN: Final = "%plain"
+_FOLDED: Final = "_"
 _WHOLE: Final = {"": "%~", ".": "%dot", "..": "%dotdot"}
 _WHOLE_WORDS: Final = {"~": "", "dot": ".", "dotdot": ".."}
 
@@ -72,6 +77,7 @@ class Names:
             with another one.
         reserved: prefixes of names that belong to the storage: never an object, and never written for a key.
         limit: bytes of one name.
+        deepest: segments below each other, 0 for any number.
     """
 
     def __init__(
@@ -79,8 +85,13 @@ class Names:
         escapes: Mapping[str, str] | None = None,
         reserved: tuple[str, ...] = (),
         limit: int = COMPONENT_LIMIT,
+        deepest: int = 0,
     ) -> None:
         self._words = dict(escapes or {"\0": "00"})
+        self._unnatural = tuple(self._words)
+        self._folds = deepest - 1
+        if deepest:
+            self._words["/"] = _FOLDED
         self._meanings = {word: text for text, word in self._words.items()}
         self._reserved = reserved
         self._limit = limit
@@ -98,11 +109,15 @@ class Names:
         """The natural path of the object `key`."""
         if self._is_natural(key):
             return key
-        return "/".join([name for segment in key.split("/") for name in self.components(segment)])
+        return "/".join([name for segment in key.split("/", self._folds) for name in self.components(segment)])
 
     def displaced(self, key: str) -> str:
         """The path of the object `key` where a directory has its natural one."""
-        directory, slash, segment = key.rpartition("/")
+        if self.folds(key):
+            segment = key.split("/", self._folds)[-1]
+            directory, slash = key[: -len(segment) - 1], "/"
+        else:
+            directory, slash, segment = key.rpartition("/")
         name = "/".join(self.components(segment, displaced=True))
         return f"{self.path(directory)}/{name}" if directory else f"%~/{name}" if slash else name
 
@@ -111,6 +126,16 @@ class Names:
         if len(prefix) > 1:
             return self.path(prefix[:-1])
         return "%~" if prefix else ""
+
+    def base(self, prefix: str) -> str:
+        """The part of a prefix of keys, up to a "/", whose keys have a directory of their own."""
+        if self.folds(prefix):
+            return prefix[: len(prefix) - len(prefix.split("/", self._folds)[-1])]
+        return prefix[: prefix.rfind("/") + 1]
+
+    def folds(self, prefix: str) -> bool:
+        """Whether keys that begin with this may have a "/" in their last segment."""
+        return self._folds > 0 and prefix.count("/") >= self._folds
 
     def components(self, segment: str, *, displaced: bool = False) -> list[str]:
         """The names of one segment: one, or several below each other when it is too long for one."""
@@ -128,9 +153,11 @@ class Names:
         # The hot path: a handful of substring searches, no regular expression.
         if "%" in key or "//" in key or "/." in key or not key or key[0] in "/." or key[-1] == "/":
             return False
-        for text in self._words:
+        for text in self._unnatural:
             if text in key:
                 return False
+        if self.folds(key):
+            return False
         for prefix in self._reserved:
             if prefix in key:
                 return False
@@ -180,7 +207,7 @@ class Names:
         """Whether a name without "%" may be anything else than the segment it spells."""
         if self._reserved and name.startswith(self._reserved):
             return True
-        return any(text in name for text in self._words)
+        return any(text in name for text in self._unnatural)
 
     def decode(self, name: str) -> tuple[str, Kind] | None:
         """The segment (for `CONTINUED` the piece of one) that a name on disk stands for, None when for none."""

@@ -29,8 +29,11 @@ _BATCH: Final = 1000
 class Tree(Protocol):
     """What a storage shows of one bucket. Paths are relative to the bucket, "" is the bucket itself."""
 
-    def directory(self, path: str, /) -> Directory | None:
-        """The entries of a directory as they are now; None when it is missing, no directory or not to be read."""
+    def directory(self, path: str, prefix: str, /) -> Directory | None:
+        """The entries of a directory as they are now; None when it is missing, no directory or not to be read.
+
+        Those whose segment does not begin with `prefix` may be left out.
+        """
 
     def records(self, paths: Sequence[str], /) -> Sequence[ObjectRecord | None]:
         """The records of the objects at these paths; None for one that is gone or is no object."""
@@ -56,7 +59,7 @@ def scan(tree: Tree, rule: Names, prefix: str, after: str) -> Iterator[ObjectEnt
 
 def page(tree: Tree, rule: Names, query: ListQuery) -> ListPage:
     """One page of a listing."""
-    if query.delimiter not in ("", "/"):
+    if query.delimiter not in ("", "/") or (query.delimiter and rule.folds(query.prefix)):
         return page_of_scan(lambda after: scan(tree, rule, query.prefix, after), query)
     start = start_of(query)
     steps = _walk(tree, rule, query.prefix, start, group=query.delimiter == "/")
@@ -95,7 +98,7 @@ def _resolve(tree: Tree, rule: Names, batch: list[Step], start: str) -> Iterator
 
 def _walk(tree: Tree, rule: Names, prefix: str, after: str, *, group: bool) -> Iterator[Step]:
     """The objects in order; with `group`, directories behind the prefix as one step each instead of their contents."""
-    base = prefix[: prefix.rfind("/") + 1]
+    base = rule.base(prefix)
     # A stack instead of recursion: a key can have 1025 segments.
     stack = [_entries(tree, rule, rule.directory(base), base, prefix, after)]
     last = ""
@@ -119,10 +122,10 @@ def _entries(tree: Tree, rule: Names, path: str, base: str, prefix: str, after: 
         behind = after[len(base) :]
     elif after > base:
         return
-    directory = tree.directory(path)
+    prefix = prefix[len(base) :]
+    directory = tree.directory(path, prefix)
     if directory is None:
         return
-    prefix = prefix[len(base) :]
     below = path + "/" if path else ""
     named = _named(directory, below, base, prefix, behind)
     if directory.continued:

@@ -9,19 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.api import ListPage, ListQuery, ObjectEntry, ObjectRecord
-from backends.hierarchy import DEFAULT_NAMES, Directory, build_directory, page, scan
+from backends.hierarchy import DEFAULT_NAMES, Directory, Names, build_directory, page, scan
 from backends.listing import page_of_scan
+
+
+# A storage whose paths may have no more than two names, but for those of long segments.
+SHALLOW = Names(deepest=2)
 
 
 class DictTree:
     """A tree of paths in memory, laid out as a storage would have it; counts what is read."""
 
-    def __init__(self, keys: set[str]) -> None:
+    def __init__(self, keys: set[str], rule: Names = DEFAULT_NAMES) -> None:
+        self.rule = rule
         self.files: set[str] = set()
-        natural = {DEFAULT_NAMES.path(key): key for key in keys}
+        natural = {rule.path(key): key for key in keys}
         parents = {path[:end] for path in natural for end in range(len(path)) if path[end] == "/"}
         for path, key in natural.items():
-            self.files.add(DEFAULT_NAMES.displaced(key) if path in parents else path)
+            self.files.add(rule.displaced(key) if path in parents else path)
         self.read: list[str] = []
         self.asked = 0
 
@@ -29,12 +34,12 @@ class DictTree:
         start = path + "/" if path else ""
         return [file[len(start) :] for file in self.files if file.startswith(start)]
 
-    def directory(self, path: str) -> Directory | None:
+    def directory(self, path: str, prefix: str) -> Directory | None:
         self.read.append(path)
         below = self._below(path)
         files = {name for name in below if "/" not in name}
         directories = {name.split("/")[0] for name in below if "/" in name}
-        return build_directory(files, directories, DEFAULT_NAMES) if below else None
+        return build_directory(files, directories, self.rule) if below else None
 
     def records(self, paths: Sequence[str]) -> list[ObjectRecord | None]:
         self.asked += len(paths)
@@ -74,7 +79,8 @@ KEYS = (
 )
 
 
-@settings(max_examples=500, deadline=None)
+@pytest.mark.parametrize("rule", [DEFAULT_NAMES, SHALLOW], ids=["default", "shallow"])
+@settings(max_examples=300, deadline=None)
 @given(
     keys=st.sets(KEYS, max_size=14),
     prefix=st.one_of(st.just(""), KEYS, SEGMENTS),
@@ -84,10 +90,10 @@ KEYS = (
     cut=st.integers(0, 260),
 )
 def test_pages_are_those_of_the_sorted_keys(
-    keys: set[str], prefix: str, after: str, delimiter: str, limit: int, cut: int
+    rule: Names, keys: set[str], prefix: str, after: str, delimiter: str, limit: int, cut: int
 ) -> None:
     query = ListQuery(prefix=prefix[:cut], after=after, delimiter=delimiter, limit=limit)
-    assert _shape(page(DictTree(keys), DEFAULT_NAMES, query)) == _shape(_expected(keys, query))
+    assert _shape(page(DictTree(keys, rule), rule, query)) == _shape(_expected(keys, query))
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,8 +143,8 @@ def test_the_deepest_key_is_found() -> None:
 
 def test_what_goes_between_name_and_record_leaves_no_gap() -> None:
     tree = DictTree({f"k{number}" for number in range(10)})
-    everything = tree.directory("")
-    tree.directory = lambda path: everything  # type: ignore[method-assign]
+    everything = tree.directory("", "")
+    tree.directory = lambda path, prefix: everything  # type: ignore[method-assign]
     tree.files -= {"k0", "k1", "k4", "k9"}
     answer = page(tree, DEFAULT_NAMES, ListQuery(limit=4))
     assert _shape(answer) == (["k2", "k3", "k5", "k6"], (), "k6")
@@ -148,8 +154,8 @@ def test_what_goes_between_name_and_record_leaves_no_gap() -> None:
 
 def test_an_empty_directory_is_no_common_prefix() -> None:
     tree = DictTree({"a/x", "b/x", "c/x"})
-    everything = tree.directory("")
-    tree.directory = lambda path: everything if not path else None  # type: ignore[method-assign]
+    everything = tree.directory("", "")
+    tree.directory = lambda path, prefix: everything if not path else None  # type: ignore[method-assign]
     tree.files.discard("b/x")
     assert page(tree, DEFAULT_NAMES, ListQuery(delimiter="/")).prefixes == ("a/", "c/")
 

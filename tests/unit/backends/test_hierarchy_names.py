@@ -14,12 +14,14 @@ STRICT = Names(
     escapes={**{chr(code): f"{code:02X}" for code in range(32)}, "#AND#": "AND"},
     reserved=(".sys.v#.", ".sys.a#."),
 )
-RULES = [DEFAULT_NAMES, STRICT]
+# Paths that may have no more than three names, but for those of long segments.
+SHALLOW = Names(deepest=3)
+RULES = [DEFAULT_NAMES, STRICT, SHALLOW]
 
 # fmt: off
 PIECES = st.sampled_from([
     "/", "%", "%25", "%2525", "%00", "00", "25", "\0", "%~", "~", "%dot", "dot", ".", "..", "%object", "%more", "more",
-    "%plain", ".sys.v#.", ".sys.a#.", "#AND#", "AND", "#", "a", "b", "é", "日", "😀", "\n", "x" * 120, "é" * 60,
+    "%plain", "%_", "_", ".sys.v#.", ".sys.a#.", "#AND#", "AND", "#", "a", "b", "é", "日", "😀", "\n", "x" * 120, "é" * 60,
     "\0" * 40,
 ])
 ORDINARY = [
@@ -48,7 +50,7 @@ def _assert_storable(path: str) -> None:
         assert "\0" not in name
 
 
-@pytest.mark.parametrize("rule", RULES, ids=["default", "strict"])
+@pytest.mark.parametrize("rule", RULES, ids=["default", "strict", "shallow"])
 @settings(max_examples=600, deadline=None)
 @given(key=KEYS)
 @example(key="%dot%object")
@@ -63,7 +65,7 @@ def test_every_key_has_two_paths_and_comes_back_from_both(rule: Names, key: str)
         assert rule.key(path) == key
 
 
-@pytest.mark.parametrize("rule", RULES, ids=["default", "strict"])
+@pytest.mark.parametrize("rule", RULES, ids=["default", "strict", "shallow"])
 @settings(max_examples=600, deadline=None)
 @given(one=KEYS, other=KEYS)
 def test_no_two_keys_share_a_path(rule: Names, one: str, other: str) -> None:
