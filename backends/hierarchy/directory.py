@@ -20,20 +20,31 @@ class Directory:
         odd: the names on disk of those that have another one there, by their entry in `names`.
         continued: the pieces of long segments in order, each with the name of the directory where they go on.
         shadowed: there are files that another file of the same key hides.
+        folded: entries of `names` that end with "/" and are files all the same (keys deeper than paths may be).
     """
 
-    __slots__ = ("continued", "names", "odd", "shadowed")
+    __slots__ = ("continued", "folded", "names", "odd", "shadowed")
 
     def __init__(
-        self, names: list[str], odd: dict[str, str], continued: list[tuple[str, str]], shadowed: bool = False
+        self,
+        names: list[str],
+        odd: dict[str, str],
+        continued: list[tuple[str, str]],
+        shadowed: bool = False,
+        folded: frozenset[str] = frozenset(),
     ) -> None:
         self.names = names
         self.odd = odd
         self.continued = continued
         self.shadowed = shadowed
+        self.folded = folded
 
     def __len__(self) -> int:
         return len(self.names) + len(self.continued)
+
+    def is_directory(self, entry: str) -> bool:
+        """Whether an entry of `names` stands for a directory."""
+        return entry.endswith("/") and entry not in self.folded
 
     def name_on_disk(self, entry: str) -> str:
         """The name of the file or directory that `entry` of `names` stands for."""
@@ -62,7 +73,7 @@ class Directory:
                     (added if present else removed).append(entry)
         if not added and not removed:
             return self
-        return Directory(_edited(self.names, added, removed), self.odd, self.continued)
+        return Directory(_edited(self.names, added, removed), self.odd, self.continued, folded=self.folded)
 
     def _has(self, entry: str) -> bool:
         position = bisect_left(self.names, entry)
@@ -101,6 +112,7 @@ def build_directory(files: Iterable[str], directories: Iterable[str], rule: Name
     odd: dict[str, str] = {}
     continued: list[tuple[str, str]] = []
     displaced: list[tuple[str, str]] = []
+    folded: list[str] = []
     for name in files:
         if "%" not in name and name.isascii() and not rule.keeps(name):
             names.append(name)
@@ -112,6 +124,8 @@ def build_directory(files: Iterable[str], directories: Iterable[str], rule: Name
                 names.append(segment)
                 if segment != name:
                     odd[segment] = name
+                    if segment.endswith("/"):
+                        folded.append(segment)
     for name in directories:
         if is_utf8(name) and (decoded := rule.decode(name)):
             segment, kind = decoded
@@ -130,6 +144,8 @@ def build_directory(files: Iterable[str], directories: Iterable[str], rule: Name
             else:
                 names.append(segment)
                 odd[segment] = name
+                if segment.endswith("/"):
+                    folded.append(segment)
     names.sort()
     continued.sort()
-    return Directory(names, odd, continued, shadowed)
+    return Directory(names, odd, continued, shadowed, frozenset(folded))

@@ -137,7 +137,7 @@ def _entries(tree: Tree, rule: Names, path: str, base: str, prefix: str, after: 
 def _named(directory: Directory, below: str, base: str, prefix: str, after: str | None) -> Iterator[Step]:
     names = directory.names
     first = 0 if after is None else bisect_right(names, after)
-    if first and after and names[first - 1].endswith("/") and after.startswith(names[first - 1]):
+    if first and after and directory.is_directory(names[first - 1]) and after.startswith(names[first - 1]):
         # The marker lies inside that directory. It is the entry right before: whatever sorted between them would
         # have to begin with the directory's name and "/", which no other entry does.
         first -= 1
@@ -148,7 +148,7 @@ def _named(directory: Directory, below: str, base: str, prefix: str, after: str 
         if not entry.startswith(prefix):
             return
         if entry or base:  # a file that stands for the empty key is none of ours
-            yield base + entry, below + directory.name_on_disk(entry), entry.endswith("/")
+            yield base + entry, below + directory.name_on_disk(entry), directory.is_directory(entry)
 
 
 def _continued(
