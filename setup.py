@@ -100,6 +100,7 @@ setup(
             "posix = backends.posix:PosixBackend",
             "memory = backends.memory:MemoryBackend",
             "noop = backends.noop:NoopBackend",
+            "eos = backends.eos.backend:EosBackend",
         ],
     },
     classifiers=[

@@ -1,1 +1,1 @@
-"""The EOS storage system: the wire definition and an emulator of its servers."""
+"""Storage in CERN's EOS: metadata by gRPC from the MGM, data by HTTP from the FSTs; docs/eos.md."""

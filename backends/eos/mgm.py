@@ -33,6 +33,7 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _TEXT_LIMIT: Final = 200
 _IS_DIRECTORY: Final = "Is a directory"
+_NO_DIRECTORY: Final = "Not a directory"
 """strerror(EISDIR): the one failure that has only its text, because the status is that of all others (500)."""
 
 
@@ -173,7 +174,7 @@ class Mgm:
             else:
                 if answer.status == 307 and "encURI=" not in answer.headers.get("location", ""):
                     reason = "the MGM points to another one"
-                elif answer.status in (500, 503) and _IS_DIRECTORY not in text:
+                elif answer.status in (500, 503) and not text.rstrip().endswith((_IS_DIRECTORY, _NO_DIRECTORY)):
                     reason = f"the MGM answers {answer.status}: {text[:_TEXT_LIMIT]}"
                     if once:
                         raise StorageUnavailable(reason)
@@ -263,6 +264,8 @@ def _failure(answer: Answer, text: str, method: str) -> BackendError:
         return QuotaExceeded(reason) if "quota" in text.lower() else StorageFull(reason)
     if status == 500 and _IS_DIRECTORY in text:
         return NotAFile(reason)
+    if status == 500 and _NO_DIRECTORY in text:
+        return MissingParent(reason) if method == "PUT" else NoSuchObject(reason)
     return _FAILURES.get(status, StorageUnavailable)(reason)
 
 

@@ -70,10 +70,18 @@ class Namespace:
                 return self._look(role, path, rpc.FILE) or self._look(role, path, rpc.CONTAINER)
             raise_for_status(error)
 
-    def find(self, role: Role, path: str) -> list[Entry]:
-        """What a directory holds, itself not included, in no order. Raises `Missing`, `PermissionDenied`."""
+    def find(self, role: Role, path: str, *, beginning: str = "") -> list[Entry]:
+        """What a directory holds, itself not included, in no order. Raises `Missing`, `PermissionDenied`.
+
+        With `beginning`, only names that begin with it, chosen by EOS: letters, digits and signs that mean nothing in
+        a regular expression, and ".".
+        """
+        request = self._find_request(role, path, rpc.LISTING)
+        if beginning:
+            pattern = b"^" + beginning.replace(".", "[.]").encode()
+            request.selection.CopyFrom(rpc.MDSelection(select=True, regexp_filename=pattern, regexp_dirname=pattern))
         try:
-            answers = self._channels.find(self._find_request(role, path, rpc.LISTING))
+            answers = self._channels.find(request)
         except grpc.RpcError as error:
             raise_for_status(error)
         start = path + "/"

@@ -76,10 +76,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         keepalive: seconds between signs of life on an idle gRPC connection.
         buffered: largest body in bytes that is held in memory, so that it can be sent again when an FST fails.
         connections: connections in the pool of one MGM or FST.
+        lock_writes: writes and deletions without a precondition hold the lock of their key as well. Without it they
+            cost two calls less, and one beside a conditional change of the same key may be lost or come back.
         lock_lease: seconds after which a lock whose holder went silent is taken over.
-        cached_names: how many names of listed directories a worker remembers.
+        cached_names: how many entries of listed directories a worker remembers (about 1 KiB each).
+        listing_cache: seconds after which a remembered directory is read again although it is unchanged: so long a
+            listing may show the former size of an object whose data somebody replaces in place.
         bucket_cache: seconds for which a worker takes the path of a bucket for granted.
         server_copy: how whole objects are copied: `auto` (the MGM's own commands, else streamed) or `stream`.
+        server_copy_from: objects from this size in bytes on are copied by EOS; smaller ones are streamed.
         multipart: `offset` writes parts at their place in one file, `files` keeps each in a file of its own, `auto`
             decides by the bucket's layout.
         part_buffer: largest part in bytes that is held in memory; larger ones are spooled to `spool`.
@@ -113,10 +118,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     keepalive: Positive = 30.0
     buffered: Annotated[int, msgspec.Meta(ge=0)] = 1 << 20
     connections: Count = 64
+    lock_writes: bool = True
     lock_lease: Annotated[float, msgspec.Meta(ge=2)] = 20.0
-    cached_names: Annotated[int, msgspec.Meta(ge=0)] = 300_000
+    cached_names: Annotated[int, msgspec.Meta(ge=0)] = 250_000
+    listing_cache: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     bucket_cache: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     server_copy: Literal["auto", "stream"] = "auto"
+    server_copy_from: Annotated[int, msgspec.Meta(ge=0)] = 16 << 20
     multipart: Literal["auto", "offset", "files"] = "auto"
     part_buffer: Annotated[int, msgspec.Meta(ge=0)] = 8 << 20
     spool: str = ""

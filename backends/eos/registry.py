@@ -84,6 +84,14 @@ class Registry:
             return known[1]
         return self.row(bucket).path
 
+    def listable(self, role: Role, bucket: str) -> str:
+        """The bucket's directory, for a listing: it must be there, and to be entered. Raises `NoSuchBucket`."""
+        path = self.row(bucket).path
+        # What EOS refuses here is refused to the client; in directories below it is only left out.
+        if self._namespace.stat(role, path) is None:
+            raise NoSuchBucket(bucket)
+        return path
+
     def must_exist(self, bucket: str) -> None:
         """Raises `NoSuchBucket`."""
         self.row(bucket)

@@ -41,6 +41,9 @@ class Quirks:
     token_generation: int = 1
     # Seconds until sizes and times of subtrees reach the directories above.
     accounting_delay: float = 5.0
+    # Seconds for which an FST keeps the data of a file that the namespace has dropped: FSTs ask every five minutes what
+    # they are to delete. Who has a capability can still read it.
+    deletion_delay: float = 30.0
     # Whether redirects lead to HTTPS when the client came by HTTPS.
     redirect_https: bool = False
     # EOS_ALLOW_RAIN_RWM: whether anybody may update files with an erasure-coded layout.

@@ -142,6 +142,7 @@ class Emulator:
         for http in servers:
             http.wait(_LEAVE)
         self._dead.close()
+        self.instance.storage.close()
         self.instance.namespace.close()
         if self._temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
@@ -231,7 +232,7 @@ def _instance(options: Options, directory: Path) -> Instance:
         namespace.keep("key", key)
     placement = Placement(len(options.fst_ports), options.filesystems)
     storage = Storage(directory, placement.filesystems, data=options.quirks.data == "files", durable=options.durable)
-    namespace.on_drop = lambda file: storage.remove(file.id)
+    namespace.on_drop = lambda file: storage.remove_later(file.id, options.quirks.deletion_delay)
     started = options.clock()
     return Instance(
         name=options.instance,

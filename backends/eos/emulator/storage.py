@@ -1,6 +1,9 @@
 """The data on the FSTs' filesystems: one file for each replica."""
 
 import os
+import threading
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -81,6 +84,11 @@ class Storage:
         self._fsids = list(fsids)
         self._data = data
         self._durable = durable
+        self._doomed: deque[tuple[float, int]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._remover = threading.Thread(target=self._remove_doomed, daemon=True, name="remover")
+        self._remover.start()
         for fsid in self._fsids:
             for shelf in range(256):
                 (directory / f"fs{fsid}" / f"{shelf:02x}").mkdir(parents=True, exist_ok=True)
@@ -97,3 +105,29 @@ class Storage:
         """Delete a file's replica on one filesystem, or all of them."""
         for number in self._fsids if fsid is None else [fsid]:
             self.path(number, fid).unlink(missing_ok=True)
+
+    def remove_later(self, fid: int, delay: float) -> None:
+        """Delete all replicas of a file after `delay` seconds: FSTs are told of deletions now and then."""
+        if delay <= 0:
+            self.remove(fid)
+            return
+        with self._changed:
+            self._doomed.append((time.monotonic() + delay, fid))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Delete at once what is still to be deleted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._remover.join()
+
+    def _remove_doomed(self) -> None:
+        while True:
+            with self._changed:
+                while not self._doomed or (not self._closed and self._doomed[0][0] > time.monotonic()):
+                    if self._closed:
+                        return
+                    self._changed.wait(self._doomed[0][0] - time.monotonic() if self._doomed else None)
+                _, fid = self._doomed.popleft()
+            self.remove(fid)
