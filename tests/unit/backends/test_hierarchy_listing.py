@@ -12,7 +12,6 @@ from backends.api import ListPage, ListQuery, ObjectEntry, ObjectRecord
 from backends.hierarchy import DEFAULT_NAMES, Directory, Names, build_directory, page, scan
 from backends.listing import page_of_scan
 
-
 # A storage whose paths may have no more than two names, but for those of long segments.
 SHALLOW = Names(deepest=2)
 
