@@ -60,7 +60,7 @@ def open_services(settings: Settings) -> Services:
     changes = Changes(client)
     store = open_store(settings, backend, sealer)
     # Half of the time to live is spent in Redis, half of it in the worker.
-    cached = Cached(store, client, settings.auth_cache_ttl / 2)
+    cached = Cached(store, client, sealer, settings.auth_cache_ttl / 2)
     identities = Identities(Registry(cached, sealer))
     return Services(
         settings=settings,

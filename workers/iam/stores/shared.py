@@ -3,6 +3,9 @@
 Two views of one store. Administration reads and writes the store itself, and announces what it writes (`Announced`).
 Requests read through Redis (`Cached`), a document that is missing included, and never write.
 
+What Redis keeps is sealed once more together with the time of its reading: whoever can write to Redis can neither make
+a document up, nor put back a former one, or say that one is missing, for longer than the time to live.
+
 A reader puts into Redis what it found in the store only if no change was announced since before it looked: the counter
 of changes, which each announcement moves, is compared in the same step. So what Redis holds is never older than its
 time to live, and after an announcement it is not old at all.
@@ -19,6 +22,7 @@ import msgspec
 import redis
 
 from backends.errors import StorageUnavailable
+from workers.iam.sealing import Sealer, SealError
 from workers.iam.stores.api import DocumentStore, Stored
 from workers.state.announcements import Changes
 from workers.state.redis import as_bytes
@@ -30,7 +34,9 @@ COUNTER: Final = f"{PREFIX}changes"
 AWAY_SECONDS: Final = 1.0
 """For so long Redis is not asked again when it did not answer."""
 
-_MISSING: Final = b"-"
+SKEW_SECONDS: Final = 5.0
+"""By how much the clocks of hosts may differ."""
+
 _FILL: Final = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
@@ -86,19 +92,26 @@ class Cached:
     """A store that is read through Redis; see `DocumentStore`.
 
     Args:
+        sealer: seals what Redis keeps.
         lifetime: seconds that Redis keeps a document.
         clock: seconds that never go back.
+        now: seconds since the epoch.
     """
 
     def __init__(
         self,
         store: DocumentStore,
         client: redis.Redis | None,
+        sealer: Sealer,
         lifetime: float,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._client = client
+        self._sealer = sealer
+        self._lifetime = lifetime
+        self._now = now
         self._milliseconds = max(1, int(lifetime * 1000))
         self._clock = clock
         self._away_until = 0.0
@@ -106,20 +119,18 @@ class Cached:
     def get(self, name: str) -> Stored | None:
         """A document, None when there is none. Raises `StorageUnavailable`."""
         counter, kept = self._ask(name)
-        if kept == _MISSING:
-            return None
-        found = None if kept is None else _decode(kept)
-        if found is not None:
-            return found
+        if kept is not None:
+            return kept.document
+        started = self._now()
         stored = self._store.get(name)
         if counter is not None:
-            self._fill(name, counter, _MISSING if stored is None else _encode(stored))
+            self._fill(name, counter, _Kept(started, stored))
         return stored
 
     def known(self, name: str) -> bool | None:
         """Whether Redis knows that there is such a document, or that there is none; None where it knows nothing."""
         _, kept = self._ask(name)
-        return None if kept is None else kept != _MISSING
+        return None if kept is None else kept.document is not None
 
     def put(self, name: str, data: bytes, expected: str | None) -> str:
         """What reads for requests writes nothing."""
@@ -133,7 +144,7 @@ class Cached:
         """Names of the documents that begin with `prefix`, ordered."""
         return self._store.names(prefix)
 
-    def _ask(self, name: str) -> tuple[bytes | None, bytes | None]:
+    def _ask(self, name: str) -> tuple[bytes | None, _Kept | None]:
         """The counter of changes, None while Redis is away, and what is kept of a document."""
         if self._client is None or self._clock() < self._away_until:
             return None, None
@@ -142,10 +153,20 @@ class Cached:
         except redis.RedisError as error:
             self._went_away(error)
             return None, None
-        return (b"" if counter is None else as_bytes(counter)), (None if kept is None else as_bytes(kept))
+        return (b"" if counter is None else as_bytes(counter)), (None if kept is None else self._opened(name, kept))
 
-    def _fill(self, name: str, counter: bytes, data: bytes) -> None:
+    def _opened(self, name: str, kept: bytes | str) -> _Kept | None:
+        """What was kept; None for what nobody of ours wrote for this name within the time to live."""
+        try:
+            found = _decoder.decode(self._sealer.open(as_bytes(kept), _purpose(name)))
+        except (SealError, msgspec.DecodeError):
+            return None
+        age = self._now() - found.read
+        return found if -SKEW_SECONDS <= age <= self._lifetime + SKEW_SECONDS else None
+
+    def _fill(self, name: str, counter: bytes, kept: _Kept) -> None:
         assert self._client is not None  # noqa: S101 -- it gave the counter
+        data = self._sealer.seal(_encoder.encode(kept), _purpose(name))
         try:
             self._client.eval(_FILL, 2, COUNTER, redis_key(name), counter, data, self._milliseconds)
         except redis.RedisError as error:
@@ -157,22 +178,15 @@ class Cached:
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    revision: str
-    data: bytes
+    """A document as it was read from the store at a time, None when there was none."""
+
+    read: float
+    document: Stored | None
 
 
 _decoder = msgspec.msgpack.Decoder(_Kept)
 _encoder = msgspec.msgpack.Encoder()
 
 
-def _encode(stored: Stored) -> bytes:
-    return _encoder.encode(_Kept(stored.revision, stored.data))
-
-
-def _decode(kept: bytes) -> Stored | None:
-    """What was kept; None for what nobody of ours wrote, so that the store is asked."""
-    try:
-        found = _decoder.decode(kept)
-    except msgspec.DecodeError:
-        return None
-    return Stored(found.data, found.revision)
+def _purpose(name: str) -> str:
+    return f"kept {name}"
