@@ -7,8 +7,9 @@ large block) runs in gevent's pool of real threads. Outside a worker, in tools a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
+import gevent
 import gevent.monkey
 from gevent import get_hub
 
@@ -36,6 +37,33 @@ def offload(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
             del error  # else the error and this frame would hold each other
     settled: T = result
     return settled
+
+
+class Shared(Generic[T]):
+    """A call that all who make it at the same time wait for together, in one thread.
+
+    For health checks: dispatchers and the supervisor ask each worker every second, and a storage that hangs must cost
+    neither a thread for each of them nor, for those who ask meanwhile, a false alarm.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        """`function` tells expected failures by its result, since an exception would be printed by gevent."""
+        self._function = function
+        self._running: gevent.Greenlet[..., T] | None = None
+
+    def __call__(self) -> T:
+        """The result of the call that is under way, or of a new one; a gevent.Timeout ends the waiting alone."""
+        if not gevent.monkey.is_module_patched("socket"):
+            return self._function()
+        running = self._running
+        if running is None:
+            running = self._running = gevent.spawn(offload, self._function)
+            running.link(self._ended)
+        result: T = running.get()
+        return result
+
+    def _ended(self, running: gevent.Greenlet[..., T]) -> None:
+        self._running = None
 
 
 def _settled(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -182,7 +182,7 @@ def _without_password(url: str) -> str:
     if at and ":" in user:
         user = user.partition(":")[0] + ":********"
     parameters = [
-        f"{parameter.partition('=')[0]}=********" if parameter.startswith("password=") else parameter
+        f"{name}=********" if (name := parameter.partition("=")[0]).endswith("password") else parameter
         for parameter in query.split("&")
     ]
     return f"{scheme}{separator}{user}{at}{place}{found}{'&'.join(parameters)}"

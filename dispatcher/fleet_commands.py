@@ -42,7 +42,8 @@ def _opened(config_file: str | None, given: dict[str, Any]) -> Iterator[tuple[Se
     """The fleet's registry. Raises SettingsError, and SupervisionError when Redis does not answer."""
     settings = load_settings(given, os.environ, config_file)
     try:
-        client = connect(settings.redis_url or embedded_url(settings.state_dir), max_connections=2)
+        url = settings.redis_url or embedded_url(settings.state_dir)
+        client = connect(url, timeout=settings.redis_timeout, max_connections=2)
     except UnsupportedRedisUrl as error:
         raise SettingsError(f"redis_url: {error}") from None
     try:

@@ -17,7 +17,7 @@ Hashes by shard id, all with one hash tag so that scripts and transactions also 
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, TypeVar
 
@@ -25,7 +25,7 @@ from redis import Redis
 
 from workers.state.redis import as_bytes
 
-_TAG: Final = "{shardgate:v1:fleet}:"
+_TAG: Final = "shardgate:v1:{fleet}:"
 HIGHEST_NUMBER: Final = (1 << 20) - 1
 """HAProxy's consistent hash tells servers apart by the lower 20 bits of their ids (4096 points for each)."""
 
@@ -168,6 +168,12 @@ redis.call('HSET', KEYS[8], ARGV[1], string.format('%.0f', time[1] * 1000 + math
 return 1
 """
 
+_LOOK: Final = """
+local found = {redis.call('TIME'), redis.call('GET', KEYS[6]) or '0'}
+for _, index in ipairs({1, 2, 3, 4, 5, 7, 8}) do found[#found + 1] = redis.call('HGETALL', KEYS[index]) end
+return found
+"""
+
 _NAMES: Final = ("faces", "pulses", "beats", "numbers", "wishes", "revision", "dispatchers", "dispatcher_beats")
 
 
@@ -182,6 +188,7 @@ class Registry:
         self._fulfil = client.register_script(_FULFIL)
         self._forget = client.register_script(_FORGET)
         self._dispatcher = client.register_script(_DISPATCHER)
+        self._look = client.register_script(_LOOK)
 
     def heartbeat(self, shard_id: str, face: Face, pulse: Pulse, *, number: int = 0) -> Registration:
         """Register the shard, or renew what is known of it.
@@ -221,13 +228,8 @@ class Registry:
 
     def look(self) -> Fleet:
         """The whole fleet at one moment, in order of ids."""
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.time()
-        pipeline.get(self._keys[5])
-        for key in (*self._keys[:5], *self._keys[6:]):
-            pipeline.hgetall(key)
-        time, revision, *hashes = pipeline.execute()
-        now = time[0] * 1000 + time[1] // 1000
+        time, revision, *hashes = self._look(keys=self._keys)
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
         faces, pulses, beats, numbers, wishes, dispatchers, dispatcher_beats = (_texts(found) for found in hashes)
         shards = tuple(
             Shard(
@@ -244,7 +246,7 @@ class Registry:
             Dispatcher(id=name, silence=_silence(now, dispatcher_beats.get(name)), **json.loads(text))
             for name, text in sorted(dispatchers.items())
         )
-        return Fleet(int(revision or 0), shards, reports)
+        return Fleet(int(revision), shards, reports)
 
 
 def number_of(shard_id: str) -> int:
@@ -262,8 +264,10 @@ def _load(kind: type[_Record], text: str) -> _Record:
     return kind(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
-def _texts(found: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in found.items()}
+def _texts(found: Sequence[bytes]) -> dict[str, str]:
+    """A hash from a script, which has no mappings: names and values in turn."""
+    texts = [part.decode() for part in found]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _silence(now: int, beat: str | None) -> float:

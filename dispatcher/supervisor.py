@@ -15,6 +15,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import redis
+
 import workers.gunicorn_conf
 from dispatcher.announcer import Announcer
 from dispatcher.embedded_redis import EmbeddedRedis
@@ -28,7 +30,7 @@ from dispatcher.registry import REMOVE, RESTART, Registry, number_of
 from dispatcher.shard import PROBE_INTERVAL, Phase, ShardProcess, capacity, shard_environment, shard_settings
 from dispatcher.statedir import RootCredentials, StateDirectory
 from workers.settings import OPTION_BY_NAME, Settings, SettingsError
-from workers.state.redis import UnsupportedRedisUrl, connect, ping
+from workers.state.redis import UnsupportedRedisUrl, connect, unfit
 
 SIGNALS: Final = (
     signal.SIGTERM,
@@ -126,7 +128,7 @@ class Supervisor:
             self._start_proxy(self._proxy, redis_url)
         if self._shards and self._in_fleet:
             self._announcer = Announcer(
-                Registry(connect(redis_url, max_connections=2)),
+                Registry(self._connect(redis_url)),
                 self._shards,
                 settings,
                 version=installed_version("shardgate"),
@@ -170,15 +172,26 @@ class Supervisor:
         return self._redis.url
 
     def _check_redis(self, url: str) -> None:
+        origin = self._settings.origins["redis_url"]
         try:
-            client = connect(url, max_connections=1)
+            client = connect(url, timeout=self._settings.redis_timeout, max_connections=1)
         except UnsupportedRedisUrl as error:
-            raise SettingsError(f"redis_url ({self._settings.origins['redis_url']}): {error}") from None
+            raise SettingsError(f"redis_url ({origin}): {error}") from None
         try:
-            if not ping(client):
-                self._say("redis_url: the server does not answer yet; requests that need it will fail")
+            reason = unfit(client)
+        except redis.AuthenticationError as error:
+            raise SettingsError(f"redis_url ({origin}): the server refuses the login: {error}") from None
+        except redis.RedisError:
+            reason = ""
+            self._say("redis_url: the server does not answer yet; requests that need it will fail")
         finally:
             client.close()
+        if reason:
+            raise SettingsError(f"redis_url ({origin}): {reason}")
+
+    def _connect(self, redis_url: str) -> redis.Redis:
+        """A client for a thread of its own."""
+        return connect(redis_url, timeout=self._settings.redis_timeout, max_connections=2)
 
     def _only_shard(self, state: StateDirectory) -> ShardProcess:
         """The shard that takes connections at the configured address."""
@@ -226,7 +239,7 @@ class Supervisor:
         settings = self._settings
         place = settings.listen_socket or settings.port
         self._keeper = Keeper(
-            Registry(connect(redis_url, max_connections=2)),
+            Registry(self._connect(redis_url)),
             proxy.api,
             settings,
             dispatcher_id=f"{socket.gethostname()}:{place}",

@@ -53,7 +53,12 @@ def opened(settings: Settings) -> Iterator[Store]:
 
     epoch = Epoch()
     try:
-        client = connect(settings.redis_url or embedded_url(settings.state_dir), epoch=epoch, max_connections=2)
+        client = connect(
+            settings.redis_url or embedded_url(settings.state_dir),
+            timeout=settings.redis_timeout,
+            epoch=epoch,
+            max_connections=2,
+        )
     except UnsupportedRedisUrl as error:
         raise SettingsError(f"redis_url: {error}") from None
     backend = open_backend(settings)

@@ -24,8 +24,9 @@ from workers.iam.stores.shared import Cached
 from workers.iam.usage import KeyUsage
 from workers.services import Services
 from workers.settings import Settings, SettingsError
-from workers.state.announcements import Changes, Listener
-from workers.state.redis import Epoch, UnsupportedRedisUrl, connect
+from workers.state.announcements import CHANNEL, Changes, Listener, tell_deaf
+from workers.state.redis import Epoch, UnsupportedRedisUrl, connect, unfit
+from workers.state.subscriber import Subscriber
 from workers.state.upload_janitor import UploadJanitor
 from workers.state.uploads import Uploads
 from workers.telemetry import logs
@@ -120,12 +121,22 @@ def _backend_options(settings: Settings) -> dict[str, Any]:
 
 
 def _connect_redis(settings: Settings, epoch: Epoch) -> redis.Redis | None:
+    """The client of the shared state; refused when Redis says that it may drop keys, not when it says nothing."""
     if not settings.redis_url:
         return None
     try:
-        return connect(settings.redis_url, epoch=epoch)
+        client = connect(settings.redis_url, timeout=settings.redis_timeout, epoch=epoch)
     except UnsupportedRedisUrl as error:
         raise SettingsError(f"redis_url: {error}") from None
+    try:
+        reason = unfit(client)
+    except redis.RedisError as error:
+        logger.warning("redis does not answer yet (%s); requests that need it will fail", type(error).__name__)
+        reason = ""
+    if reason:
+        client.close()
+        raise SettingsError(f"redis_url: {reason}")
+    return client
 
 
 def worker_started(worker: Any) -> None:
@@ -136,9 +147,9 @@ def worker_started(worker: Any) -> None:
         gevent.spawn(settle_regularly, services.budgets)
     gevent.spawn(note_uses_regularly, services)
     if services.settings.redis_url:
-        # A pool of its own: the time-out of requests is shorter than the silence between changes.
-        client = connect(services.settings.redis_url, timeout=5.0, max_connections=2)
-        gevent.spawn(Listener(client, services.changes).run)
+        settings = services.settings
+        subscriber = Subscriber(settings.redis_url, [CHANNEL], timeout=settings.redis_timeout, lost=tell_deaf)
+        gevent.spawn(Listener(subscriber, services.changes).run)
 
 
 def settle_regularly(budgets: Budgets) -> None:

@@ -142,8 +142,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         Option(
             "redis_url",
             RedisUrl(),
-            "Redis that the workers share: `redis://`, `rediss://` or `unix://`. Empty: start one on a unix socket.",
+            "Redis that the workers share: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://`, "
+            "`redis+cluster://`, the latter two also with `rediss`. Empty: start one on a unix socket.",
             "",
+        ),
+        Option(
+            "redis_timeout",
+            Seconds(0.05, 60),
+            "Seconds within which Redis has to take a connection and to answer, and one of the pool has to be free.",
+            1.0,
         ),
         Option(
             "worker_connections",
@@ -363,6 +370,7 @@ class Settings(ServiceSettings):
     region: str = "us-east-1"
     virtual_host_domains: tuple[str, ...] = ()
     redis_url: str = field(default="", repr=False)
+    redis_timeout: float = 1.0
     worker_connections: int = 4000
     backlog: int = 2048
     graceful_timeout: float = 300.0
@@ -512,7 +520,7 @@ def read_root_credentials(path: Path) -> tuple[str, str] | None:
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """One line for each SHARDGATE_ variable that is no setting: most are misspelt."""
     known = {option.variable for option in OPTIONS}
-    known |= {option.variable + "_FILE" for option in OPTIONS if option.secret} | {ENVIRONMENT_PREFIX + "CONFIG"}
+    known |= {option.variable + "_FILE" for option in OPTIONS if option.from_file} | {ENVIRONMENT_PREFIX + "CONFIG"}
     lines = []
     for name in sorted(environ):
         if not name.startswith(ENVIRONMENT_PREFIX) or name in known or _is_kubernetes(name):
@@ -537,7 +545,7 @@ def _from_environment(option: Option, environ: Mapping[str, str]) -> tuple[str, 
         return variable, None  # set by Kubernetes for a service of this name, not by a person
     if option.secret and text is None and option.name + "_file" in OPTION_BY_NAME:
         return variable, None  # the file is a setting of its own
-    if option.secret and text is None and (file := environ.get(variable + "_FILE")):
+    if option.from_file and text is None and (file := environ.get(variable + "_FILE")):
         variable += "_FILE"
         try:
             return variable, Path(file).read_text(encoding="utf-8").strip()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workers.settings_kinds import Kind, Secret
+from workers.settings_kinds import Kind, RedisUrl, Secret
 
 ENVIRONMENT_PREFIX: Final = "SHARDGATE_"
 
@@ -42,6 +42,11 @@ class Option:
     def secret(self) -> bool:
         """Whether the value must not be shown."""
         return isinstance(self.kind, Secret)
+
+    @property
+    def from_file(self) -> bool:
+        """Whether a variable with `_FILE` behind its name may tell the file that holds the value."""
+        return self.secret or isinstance(self.kind, RedisUrl)
 
 
 def section(title: str, *options: Option) -> tuple[Option, ...]:

@@ -37,7 +37,7 @@ from backends.api import (
     UploadRecord,
     blocks,
 )
-from backends.offload import offload
+from backends.offload import Shared, offload
 from backends.posix.attributes import Records
 from backends.posix.buckets import Buckets
 from backends.posix.documents import Documents
@@ -99,7 +99,7 @@ class PosixBackend(Backend):
         self._sweeper: Final = Sweeper(self._layout, self._locks, self._records)
         self._directories: Directories | None = None
         self._nameless = False
-        self._checking = False
+        self._probing = Shared(self._probe)
 
     # -- the plugin
 
@@ -127,27 +127,26 @@ class PosixBackend(Backend):
             self._directories = None
 
     def check(self) -> None:
-        if self._checking:
-            raise StorageUnavailable("the storage has not answered the check before this one")
         timeout = gevent.Timeout(self._options.check_timeout)
-        self._checking = True
         try:
             with timeout:
-                offload(self._probe)
+                reason = self._probing()
         except gevent.Timeout as expired:
             if expired is not timeout:
                 raise
             raise StorageUnavailable(f"the storage has not answered for {self._options.check_timeout} s") from None
+        if reason:
+            raise StorageUnavailable(reason)
 
-    def _probe(self) -> None:
+    def _probe(self) -> str:
+        """What is wrong with the storage; empty when nothing is."""
         try:
             os.statvfs(self._layout.root)
             os.stat(self._layout.staging)
         except OSError as error:
             # Also when DIR is a mount point and nothing is mounted there.
-            raise StorageUnavailable(f"the directory cannot be used: {error.strerror}") from None
-        finally:
-            self._checking = False
+            return f"the directory cannot be used: {error.strerror}"
+        return ""
 
     def sweep(self, older_than: float) -> int:
         return offload(translated(self._sweeper.sweep), older_than)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import gevent
 import redis
 
+from workers.state.subscriber import Subscriber
+
 logger = logging.getLogger("shardgate.announcements")
 
 CHANNEL: Final = "shardgate:v1:changes"
-SILENCE_SECONDS: Final = 1.0
-"""After so long without a message the connection is tested; after as long again it counts as broken."""
 RECONNECT_SECONDS: Final = 0.2
 
 Heard = Callable[[str], None]
@@ -73,51 +73,28 @@ class Changes:
 
 
 class Listener:
-    """The worker's ear: `run` never returns.
+    """The worker's ear: `run` never returns."""
 
-    Args:
-        client: of which one connection is used, with a time-out longer than `SILENCE_SECONDS`.
-    """
-
-    def __init__(self, client: redis.Redis, changes: Changes) -> None:
-        self._client = client
+    def __init__(self, subscriber: Subscriber, changes: Changes) -> None:
+        """`subscriber` hears CHANNEL."""
+        self._subscriber = subscriber
         self._changes = changes
-        self.connected = False
 
     def run(self) -> None:
         """Listen, for as long as the worker lives."""
-        told = False
         while True:
-            pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
             try:
-                pubsub.subscribe(CHANNEL)
-                self._listen(pubsub)
-            except (redis.RedisError, OSError) as error:
-                if not told:
-                    logger.warning(
-                        "redis: changes are not heard of, and are seen late: %s: %s", type(error).__name__, error
-                    )
-                told = not self.connected
-                self.connected = False
-            finally:
-                pubsub.close()
+                for message in self._subscriber.listen():
+                    if message is None:
+                        self._changes.doubt()
+                        self._changes.announce_unsent()
+                    else:
+                        self._changes.hear(message.data.decode())
+            except redis.RedisError as error:
+                tell_deaf(error)
             gevent.sleep(RECONNECT_SECONDS)
 
-    def _listen(self, pubsub: Any) -> None:
-        tested = False
-        while True:
-            message = pubsub.get_message(timeout=SILENCE_SECONDS)
-            if message is None:
-                if tested:
-                    raise redis.ConnectionError("the server is silent")
-                pubsub.ping()
-                tested = True
-                continue
-            tested = False
-            if message["type"] == "message":
-                self._changes.hear(message["data"].decode())
-            elif message["type"] == "subscribe":
-                # The library subscribes again by itself when a connection breaks: each time, something may be missed.
-                self.connected = True
-                self._changes.doubt()
-                self._changes.announce_unsent()
+
+def tell_deaf(error: Exception) -> None:
+    """Log that the connection was lost."""
+    logger.warning("redis: changes are not heard of, and are seen late: %s: %s", type(error).__name__, error)

@@ -16,8 +16,9 @@ import redis
 
 from backends.api import Backend, Caller, UploadRecord
 from backends.listing import common_prefix
+from workers.state.epoch import Epoch
 from workers.state.locks import lock
-from workers.state.redis import Epoch, as_bytes, as_text
+from workers.state.redis import as_bytes, as_text
 
 PREFIX: Final = "shardgate:v1:uploads:"
 REBUILD_SECONDS: Final = 300.0
@@ -183,7 +184,7 @@ class UploadIndex:
 
     def _is_ready(self, bucket: str) -> bool:
         epoch = self._redis.get(_ready(bucket))
-        return as_text(epoch) == self._epoch.value
+        return as_text(epoch) == self._epoch.of(_ready(bucket))
 
     def _rebuild(self, caller: Caller, bucket: str) -> None:
         """Add what the storage lists, then remove what it does not list any more.
@@ -191,7 +192,7 @@ class UploadIndex:
         Uploads begin and end meanwhile and keep the index themselves. What is removed here was in the index or in the
         first list before, and is not in the second: it ended, and its own removal may have come before our adding.
         """
-        epoch = self._epoch.value
+        epoch = self._epoch.of(_ready(bucket))
         before = {member for member, _ in self._redis.zscan_iter(_order(bucket), count=_CHUNK)}
         chunk: list[UploadRecord] = []
         for upload in self._backend.list_uploads(caller, bucket):

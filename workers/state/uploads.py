@@ -35,8 +35,9 @@ from backends.api import (
 )
 from backends.faultpoints import reach
 from workers.state import scripts
+from workers.state.epoch import Epoch
 from workers.state.locks import lock
-from workers.state.redis import Epoch, as_text
+from workers.state.redis import as_text
 from workers.state.upload_index import UploadIndex
 
 PREFIX: Final = "shardgate:v1:upload:"
@@ -125,7 +126,7 @@ class Uploads:
 
     def create(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
         """Begin an upload: in the storage first, so that nothing acknowledged lives in Redis alone."""
-        self._redis.ping()
+        self._redis.exists(_name(upload.id))
         self._backend.create_upload(caller, bucket, upload)
         reach("uploads.create.stored")
         self._write_new(bucket, upload)
@@ -163,10 +164,10 @@ class Uploads:
         pipeline = self._redis.pipeline(transaction=False)
         for upload_id in upload_ids:
             pipeline.hmget(_name(upload_id), ["state", "epoch", "lease"])
-        return [self._state(*found) for found in pipeline.execute()]
+        return [self._state(name, *found) for name, found in zip(upload_ids, pipeline.execute(), strict=True)]
 
-    def _state(self, state: bytes | None, epoch: bytes | None, lease: bytes | None) -> State:
-        if state is None or (state not in _FINAL and as_text(epoch) != self._epoch.value):
+    def _state(self, upload_id: str, state: bytes | None, epoch: bytes | None, lease: bytes | None) -> State:
+        if state is None or (state not in _FINAL and as_text(epoch) != self._epoch.of(_name(upload_id))):
             return State.UNKNOWN
         if state == b"completing" and int(lease or 0) < time.time() * 1000:
             # Its worker died, before or after it had published.
@@ -221,7 +222,13 @@ class Uploads:
 
     def finish(self, caller: Caller, bucket: str, upload: UploadRecord, result: ObjectRecord) -> None:
         """Remember a completion's answer, then let the storage and the lists forget the upload."""
-        arguments: list[Any] = [_encode(result), _encode(upload), bucket, self._epoch.value, DONE_LIFETIME_MS]
+        arguments: list[Any] = [
+            _encode(result),
+            _encode(upload),
+            bucket,
+            self._epoch.of(_name(upload.id)),
+            DONE_LIFETIME_MS,
+        ]
         self._finish(keys=[_name(upload.id)], args=arguments)
         reach("uploads.finish.remembered")
         self._backend.abort_upload(caller, bucket, upload.id)
@@ -273,18 +280,23 @@ class Uploads:
 
     def _whole(self, caller: Caller, bucket: str, upload_id: str, *fields: str) -> list[Any]:
         """Fields of an upload's hash, which is restored when it is missing or may have lost its end."""
+        name = _name(upload_id)
         for _ in range(_ATTEMPTS):
-            state, epoch, *values = self._redis.hmget(_name(upload_id), ["state", "epoch", *fields])
-            if state in _FINAL or (state is not None and as_text(epoch) == self._epoch.value):
+            state, epoch, *values = self._redis.hmget(name, ["state", "epoch", *fields])
+            if state in _FINAL or (state is not None and as_text(epoch) == self._epoch.of(name)):
                 return values
             self._restore(caller, bucket, upload_id)
         raise _lost()
 
     def _run(self, caller: Caller, bucket: str, upload_id: str, script: Script, arguments: list[Any]) -> list[Any]:
         """Run a script that begins with the epoch; restore the upload when Redis does not know it."""
+        name = _name(upload_id)
         for _ in range(_ATTEMPTS):
-            answer: list[Any] = script(keys=[_name(upload_id)], args=[self._epoch.value, *arguments])
-            if answer[0] != scripts.STALE:
+            epoch = self._epoch.of(name)
+            answer: list[Any] = script(keys=[name], args=[epoch, *arguments])
+            # A connection that was made anew meanwhile may have led to a server that was restarted, or to a replica
+            # that took over, and to a hash that bears the old epoch but lacks its end: repeated on the whole one.
+            if answer[0] in _FINAL or (answer[0] != scripts.STALE and self._epoch.of(name) == epoch):
                 return answer
             self._restore(caller, bucket, upload_id)
         raise _lost()
@@ -296,7 +308,7 @@ class Uploads:
             "state": "open",
             "upload": _encode(upload),
             "bucket": bucket,
-            "epoch": self._epoch.value,
+            "epoch": self._epoch.of(name),
         }
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(name, mapping=fields)
@@ -311,7 +323,7 @@ class Uploads:
         name = _name(upload_id)
         with lock(self._redis, _lock_name(upload_id), lifetime=RESTORE_SECONDS, wait=RESTORE_PATIENCE) as token:
             epoch = self._redis.hget(name, "epoch")
-            if as_text(epoch) == self._epoch.value:
+            if as_text(epoch) == self._epoch.of(name):
                 return
             stored = self._backend.load_upload(caller, bucket, upload_id)
             # Of several parts of one number the last counts.
@@ -319,7 +331,7 @@ class Uploads:
             fields: dict[str, Any] = {"state": "open", **parts}
             if stored.completed is not None:
                 fields = {"state": "done", "result": _encode(stored.completed)}
-            fields |= {"upload": _encode(stored.upload), "bucket": bucket, "epoch": self._epoch.value}
+            fields |= {"upload": _encode(stored.upload), "bucket": bucket, "epoch": self._epoch.of(name)}
             flat = [value for pair in fields.items() for value in pair]
             self._restore_hash(keys=[name, _lock_name(upload_id)], args=[token, OPEN_LIFETIME_MS, *flat])
 

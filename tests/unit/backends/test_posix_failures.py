@@ -355,10 +355,31 @@ def test_a_hanging_storage_does_not_hang_the_check(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == [
         "the storage has not answered for 0.2 s",
-        "the storage has not answered the check before this one",
+        "the storage has not answered for 0.2 s",
         "ready",
     ]
     assert time.monotonic() - started < 30
+
+
+def test_those_who_check_at_the_same_time_wait_for_one_answer(tmp_path: Path) -> None:
+    script = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        f"import sys; sys.path[:0] = {[*sys.path, '.']!r}\n"
+        "import os, gevent\n"
+        "from pathlib import Path\n"
+        "from tests.unit.backends.test_posix_failures import _open\n"
+        f"box = _open(Path({str(tmp_path)!r}))\n"
+        "sleep = monkey.get_original('time', 'sleep')\n"
+        "asked = []\n"
+        "os.statvfs = lambda path: (asked.append(path), sleep(0.3))\n"
+        "checks = [gevent.spawn(box.backend.check) for _ in range(8)]\n"
+        "gevent.joinall(checks, raise_error=True)\n"
+        "print(len(asked))\n"
+        "box.backend.check()\n"
+        "print(len(asked))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (["1", "2"], "")
 
 
 # -- sweeping

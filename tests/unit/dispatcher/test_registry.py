@@ -92,12 +92,12 @@ def test_a_wish_that_was_carried_out_does_not_take_a_newer_one_away(registry):
 def test_only_silent_shards_are_forgotten(registry, redis_client):
     registry.heartbeat("one", FACE, PULSE)
     assert not registry.forget("one", silent_for=60)
-    redis_client.hset("{shardgate:v1:fleet}:beats", "one", "1000")
+    redis_client.hset("shardgate:v1:{fleet}:beats", "one", "1000")
     assert registry.forget("one", silent_for=60)
     assert registry.look().shards == ()
     assert not registry.forget("one", silent_for=60)
     left = set(redis_client.keys("*"))
-    assert left == {b"{shardgate:v1:fleet}:revision"}
+    assert left == {b"shardgate:v1:{fleet}:revision"}
 
 
 def test_dispatchers_report_and_retire(registry):
@@ -111,12 +111,12 @@ def test_dispatchers_report_and_retire(registry):
 
 def test_fields_of_a_later_version_are_ignored(registry, redis_client):
     registry.heartbeat("one", FACE, PULSE)
-    text = redis_client.hget("{shardgate:v1:fleet}:faces", "one").decode()
-    redis_client.hset("{shardgate:v1:fleet}:faces", "one", text.replace("{", '{"colour": "blue", ', 1))
+    text = redis_client.hget("shardgate:v1:{fleet}:faces", "one").decode()
+    redis_client.hset("shardgate:v1:{fleet}:faces", "one", text.replace("{", '{"colour": "blue", ', 1))
     assert registry.look().shards[0].face == FACE
 
 
 def test_all_keys_are_of_one_slot(registry, redis_client):
     registry.heartbeat("one", FACE, PULSE)
     registry.report(Dispatcher("d", 0.0, 5))
-    assert all(key.startswith(b"{shardgate:v1:fleet}:") for key in redis_client.keys("*"))
+    assert all(key.startswith(b"shardgate:v1:{fleet}:") for key in redis_client.keys("*"))

@@ -38,17 +38,17 @@ class CountingBackend(MemoryBackend):
 
 @dataclass
 class Fleet:
-    """Workers that share a storage and a Redis."""
+    """Workers that share a storage and the Redis at `server.url`."""
 
-    server: RedisServer
+    server: Any
     backend: CountingBackend
     clients: list[redis.Redis] = field(default_factory=list)
     clock: int = 1_700_000_000_000_000_000
 
-    def worker(self) -> Uploads:
+    def worker(self, timeout: float = 5.0) -> Uploads:
         """Another worker."""
         epoch = Epoch()
-        client = connect(self.server.url, epoch=epoch, timeout=5.0)
+        client = connect(self.server.url, epoch=epoch, timeout=timeout)
         self.clients.append(client)
         return Uploads(client, epoch, self.backend)
 
