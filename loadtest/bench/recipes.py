@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def _seaweedfs(spec: Spec, home: Path) -> Iterator[Target]:
         )
 
 
-_RECIPES: dict[str, Callable[[Spec, Path], contextmanager[Target]]] = {  # type: ignore[type-arg]
+_RECIPES: dict[str, Callable[[Spec, Path], AbstractContextManager[Target]]] = {
     "shardgate": _shardgate,
     "rclone": _rclone,
     "seaweedfs": _seaweedfs,

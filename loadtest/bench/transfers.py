@@ -12,6 +12,7 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from loadtest.bench.targets import Target
 from loadtest.bench.workloads import MIB, Sample, Scale, Workload, WrongAnswer, content, expect_object
@@ -37,9 +38,16 @@ class Transfer(Workload):
         super().__init__(name)
         self._method = method
         self._scale = scale
-        self._body = content(name, scale.large)
-        self._payload = hashlib.sha256(self._body).hexdigest() if signed else UNSIGNED
+        self._signed = signed
         self._buffers = [bytearray(_BLOCK) for _ in range(scale.streams)]
+
+    @cached_property
+    def _body(self) -> bytes:
+        return content(self.name, self._scale.large)
+
+    @cached_property
+    def _payload(self) -> str:
+        return hashlib.sha256(self._body).hexdigest() if self._signed else UNSIGNED
 
     def _key(self, stream: int) -> str:
         return f"{self.name}-{stream}"
@@ -59,7 +67,8 @@ class Transfer(Workload):
         began, used = time.monotonic(), time.process_time()
 
         def work(stream: int) -> tuple[list[float], int]:
-            taken, moved = [], 0
+            taken: list[float] = []
+            moved = 0
             with Client(target, timeout=120) as client:
                 while not taken or time.monotonic() - began < seconds:
                     start = time.monotonic()
@@ -124,8 +133,11 @@ class Completing(Workload):
         super().__init__(name)
         self._scale = scale
         self._uploads = uploads
-        self._bodies = [content(f"{name}-{number}", scale.part_size) for number in range(scale.parts)]
         self._ready: dict[str, list[_Uploaded]] = {}
+
+    @cached_property
+    def _bodies(self) -> list[bytes]:
+        return [content(f"{self.name}-{number}", self._scale.part_size) for number in range(self._scale.parts)]
 
     def before(self, target: Target, bucket: str) -> None:
         """Upload the parts of some objects."""
