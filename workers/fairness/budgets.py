@@ -16,7 +16,7 @@ import redis
 
 from workers.fairness.client import PREFIX, Client
 from workers.fairness.rates import Rate
-from workers.fairness.slots import LEASE_SECONDS, Slots
+from workers.fairness.slots import Slots
 from workers.iam.records import AccountLimits
 from workers.protocol.errors import S3Error
 from workers.request import Request
@@ -133,22 +133,12 @@ class Budgets:
         now = self._clock()
         scopes = list(self._scopes.values())
         rates = [rate for scope in scopes for rate in (scope.requests, scope.bytes) if rate is not None]
-        owing = [(rate, owed) for rate in rates if (owed := rate.unsettled(now))]
-        slots = []
+        for rate in rates:
+            rate.settle(now)
         if self._settled % RENEWALS == 0:
-            slots = [scope.slots for scope in scopes if scope.slots is not None and scope.slots.granted]
-        if not owing and not slots:
-            return
-        granted = self._client.settle(
-            [(rate.key, rate.rate, rate.burst, owed) for rate, owed in owing],
-            [(one.key, one.most, one.used, one.wanted(), LEASE_SECONDS) for one in slots],
-        )
-        if granted is None:
-            for rate, owed in owing:
-                rate.owed += max(0.0, owed)
-            return
-        for one, count in zip(slots, granted, strict=True):
-            one.renewed(count, self._clock())
+            for scope in scopes:
+                if scope.slots is not None and scope.slots.granted:
+                    scope.slots.renew()
 
     def _scopes_of(self, request: Request) -> list[Scope]:
         found = []

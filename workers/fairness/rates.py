@@ -105,13 +105,16 @@ class Rate:
             self.owed -= self.left
             self.left = 0.0
 
-    def unsettled(self, now: float) -> float:
-        """What the bucket does not know yet, and counts as told now: tokens that are owed, or below 0, that go back."""
-        if self._by_redis and now >= self._end:
-            self.owed -= self.left
-            self.left = 0.0
-        owed, self.owed = self.owed, 0.0
-        return owed
+    def settle(self, now: float) -> None:
+        """Tell the bucket what it does not know yet: tokens that are owed, and those that go back."""
+        back = self.left if self._by_redis and now >= self._end else 0.0
+        owed = self.owed - back
+        if not owed:
+            return
+        self.left -= back
+        self.owed = 0.0
+        if self._client.take(self.key, self.rate, self.burst, owed, 0.0, 0.0) is None:
+            self.owed += max(0.0, owed)
 
     @property
     def burst(self) -> float:

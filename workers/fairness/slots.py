@@ -75,13 +75,14 @@ class Slots:
         """A request has ended."""
         self.used -= 1
 
-    def wanted(self) -> int:
-        """How many to renew the lease for: what was used at a time since the last renewal."""
-        peak, self._peak = self._peak, self.used
-        return peak
+    def renew(self) -> None:
+        """Renew the lease, of as many slots as were used at a time since the last renewal."""
+        wanted, self._peak = self._peak, self.used
+        granted = self._client.lease(self.key, self.most, self.used, wanted, LEASE_SECONDS)
+        if granted is not None:
+            self._renewed(granted, self._clock())
 
-    def renewed(self, granted: int, now: float) -> None:
-        """The lease was renewed."""
+    def _renewed(self, granted: int, now: float) -> None:
         self.granted = granted
         self._end = now + LEASE_SECONDS / 2
 
@@ -92,4 +93,4 @@ class Slots:
             self.granted = self._alone
             self._end = now + PAUSE
         else:
-            self.renewed(granted, now)
+            self._renewed(granted, now)

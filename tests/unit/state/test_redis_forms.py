@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -17,6 +18,8 @@ from dispatcher.registry import Dispatcher, Face, Pulse, Registry
 from tests.support.gateway import RedisServer, wait_until
 from tests.support.redis_forms import RedisCluster, SecureRedis, SentinelGroup
 from tests.unit.state.conftest import BUCKET, CALLER, CountingBackend, Fleet
+from workers.fairness.client import PREFIX
+from workers.fairness.client import Client as Budgets
 from workers.state.epoch import Epoch
 from workers.state.locks import lock
 from workers.state.redis import connect, informations, ping, unfit
@@ -112,6 +115,17 @@ def test_the_fleets_registry_works_in_every_form(form):
     assert unfit(client) == ""
     assert all(found["redis_version"] for found in informations(client).values())
     client.close()
+
+
+def test_budgets_are_shared_in_every_form(form):
+    one, other = (Budgets(connect(form.url), time.monotonic) for _ in range(2))
+    key = f"{PREFIX}{{account:{uuid4().hex}}}:"
+    assert one.take(key + "requests", 10, 10, 0, 1, 8) == (8, 0)
+    granted, wait = other.take(key + "requests", 0.001, 10, 5, 1, 8)
+    assert granted == 0
+    assert wait > 0
+    assert one.lease(key + "slots", 5, 0, 4, 10.0) == 4
+    assert other.lease(key + "slots", 5, 0, 4, 10.0) == 1
 
 
 def test_subscriptions_hear_in_every_form(form):
