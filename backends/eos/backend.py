@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from backends import hierarchy
@@ -23,10 +23,14 @@ from backends.api import (
     ObjectEntry,
     ObjectRecord,
     OpenObject,
+    PartRecord,
+    PartSource,
     PermissionDenied,
     Precondition,
     Source,
     StorageUnavailable,
+    StoredUpload,
+    UploadRecord,
 )
 from backends.eos.attributes import record_of
 from backends.eos.channel import Channels
@@ -44,6 +48,7 @@ from backends.eos.options import options_of
 from backends.eos.places import Places
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.uploads import Uploads
 
 _TRIES: Final = 16
 
@@ -70,7 +75,11 @@ class EosBackend(Backend):
 
     name = "eos"
     capabilities = Capabilities(
-        atomic_preconditions=True, server_side_copy=True, atomic_rename=False, enforces_permissions=True
+        atomic_preconditions=True,
+        server_side_copy=True,
+        parts_at_offset=True,
+        enforces_permissions=True,
+        stable_reads=False,
     )
 
     def __init__(self, config: BackendConfig) -> None:
@@ -97,6 +106,16 @@ class EosBackend(Backend):
             options, self._namespace, self._data, self._registry, self._places, self._locks
         )
         self._copier: Final = Copier(options, self._namespace, self._data, self._registry, self._publisher)
+        self._uploads: Final = Uploads(
+            options,
+            self._namespace,
+            self._data,
+            self._registry,
+            self._places,
+            self._locks,
+            self._publisher,
+            identities.service,
+        )
         self._directories: Final = Directories(self._namespace, limit=options.cached_names, age=options.listing_cache)
 
     # -- the plugin
@@ -234,6 +253,42 @@ class EosBackend(Backend):
 
     def _role(self, caller: Caller) -> Role:
         return self._identities.role(caller)
+
+    # -- multipart uploads
+
+    def create_upload(self, caller: Caller, bucket: str, upload: UploadRecord) -> None:
+        self._uploads.create(self._role(caller), bucket, upload)
+
+    def load_upload(self, caller: Caller, bucket: str, upload_id: str) -> StoredUpload:
+        return self._uploads.load(bucket, upload_id)
+
+    def list_uploads(self, caller: Caller, bucket: str) -> list[UploadRecord]:
+        return self._uploads.all(bucket)
+
+    def put_part(
+        self, caller: Caller, bucket: str, upload: UploadRecord, number: int, source: PartSource
+    ) -> PartRecord:
+        return self._uploads.put_part(self._role(caller), bucket, upload, number, source)
+
+    def discard_part(self, caller: Caller, bucket: str, upload: UploadRecord, part: PartRecord) -> None:
+        self._uploads.discard(self._role(caller), bucket, upload, part)
+
+    def complete_upload(
+        self,
+        caller: Caller,
+        bucket: str,
+        upload: UploadRecord,
+        parts: Sequence[PartRecord],
+        record: ObjectRecord,
+        precondition: Precondition = ALWAYS,
+    ) -> ObjectRecord:
+        return self._uploads.complete(self._role(caller), bucket, upload, parts, record, precondition)
+
+    def abort_upload(self, caller: Caller, bucket: str, upload_id: str) -> None:
+        self._uploads.abort(self._role(caller), bucket, upload_id)
+
+    def sweep_uploads(self, caller: Caller, older_than: float) -> int:
+        return self._uploads.sweep(older_than)
 
     # -- documents
 

@@ -157,6 +157,7 @@ class Connection:
                 raise Broken(f"{self.address}: the answer's head is longer than {_HEAD_LIMIT} bytes")
             block = self._receive(_HEAD_BLOCK, None if self._buffer else seconds)
             if not block:
+                self.reusable = False
                 raise Broken(f"{self.address}: the connection ended without an answer")
             self._buffer += block
         head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from backends.api import ConfigurationError
+from backends.api import ConfigurationError, StorageUnavailable
 from backends.eos.connection import Address
 from backends.eos.interfaces import Entry, Role
 from backends.eos.mgm import Credentials, KeyCredentials, Mgm, Retry, parsed_address
@@ -16,6 +16,10 @@ from backends.eos.writing import FileWriting, Writer
 
 _PATIENCE = 25.0
 """Seconds within which a transfer that did not begin is tried again. Clients give up after 60."""
+
+
+class WrongFile(StorageUnavailable):
+    """Another file than the one that is meant has its path by now, or none."""
 
 
 class HttpData:
@@ -54,9 +58,9 @@ class HttpData:
         for pool in self._pools:
             pool.close()
 
-    def open_read(self, role: Role, entry: Entry) -> FileDownload:
-        """See `interfaces.DataClient`."""
-        return self._reader.open(role, entry)
+    def open_read(self, role: Role, entry: Entry, *, moving: bool = False) -> FileDownload:
+        """See `interfaces.DataClient`. `moving`: the file may be written to meanwhile, so that only its id counts."""
+        return self._reader.open(role, entry, moving=moving)
 
     def begin_write(
         self, role: Role, path: str, *, length: int | None, attributes: Mapping[str, str] | None = None
@@ -67,6 +71,10 @@ class HttpData:
             query["eos.xattr"] = "#".join(f"{name}={value}" for name, value in attributes.items())
         return self._writer.begin(role, path, length, query)
 
+    def begin_new(self, role: Role, path: str, *, length: int | None) -> FileWriting:
+        """Begin a file under a name that nobody else uses. It is there at once; given up, it goes by itself."""
+        return self._writer.begin(role, path, length, {})
+
     def create_empty(self, role: Role, path: str, layout: str = "") -> int:
         """Make an empty file that parts are written into, with its places on disks; returns its id.
 
@@ -76,14 +84,23 @@ class HttpData:
         return writing.finish().fid
 
     def write_range(
-        self, role: Role, path: str, block: Sequence[bytes | memoryview], offset: int, total: int, *, last: bool
+        self,
+        role: Role,
+        path: str,
+        blocks: Iterable[bytes | memoryview],
+        size: int,
+        offset: int,
+        total: int,
+        fid: int,
+        *,
+        last: bool = False,
     ) -> None:
-        """Write the bytes of `block` into an existing file at `offset`, and wait for the FST to have committed them.
+        """Write `size` bytes into the file of this id at `offset`, and wait for the FST to have committed them.
 
-        An interrupted range PUT may delete the whole file (where nobody else has it open), so the bytes must all be
-        here before this is called. With `last` the FST reads the whole file to compute its checksum.
+        An interrupted range PUT may delete the whole file (where nobody else has it open), so that the bytes must all
+        be here before this is called. With `last` the FST reads the whole file to compute its checksum. Without its
+        file a range PUT makes a new one: then nothing is written, and `WrongFile` raised.
         """
-        size = sum(map(len, block))
         headers = [
             ("x-upload-range", f"bytes={offset}-{offset + size - 1}"),
             ("x-upload-totalsize", str(total)),
@@ -91,8 +108,10 @@ class HttpData:
         ]
         writing = self._writer.begin(role, path, size, {}, headers)
         try:
-            for piece in block:
-                writing.write(piece)
+            if writing.fid not in (0, fid):
+                raise WrongFile(f"{path} is file {writing.fid} and was {fid}")
+            for block in blocks:
+                writing.write(block)
             writing.finish()
         finally:
             writing.abort()

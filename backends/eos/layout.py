@@ -5,8 +5,10 @@
     STATE/documents/.gateway/NAME       the gateway's own documents
     STATE/data/RANDOM                   a document that is too large for an attribute
     STATE/locks/NN                      files of whose attributes each is a lock
+    STATE/uploads/BUCKET/ID/            what is known of a multipart upload (`upload_states.py`)
     PATH OF THE BUCKET/natural path     an object
-    PATH OF THE BUCKET/.sys.shardgate/  what is on its way into the bucket: parts of uploads, copies
+    PATH OF THE BUCKET/.sys.shardgate/  copies on their way into the bucket
+    DIRECTORY OF AN OBJECT/.sys.shardgate.ID.RANDOM     data of a multipart upload of it
 
 STATE belongs to the gateway's own account. A bucket's directory belongs to whoever made it, and every call in it acts
 as the caller. What is on its way lies in the bucket's own tree, so that it has the same owner, quota and layout, and

@@ -20,9 +20,14 @@ from backends.eos.pool import Pool
 BLOCK: Final = 1 << 18
 """Bytes of a block. Larger ones were not faster over loopback, and hold more memory for each reader."""
 WHOLE: Final = 1 << 20
-"""Bodies up to this size are read before any of it is given on, so that they can be read again from the beginning."""
+"""Files up to this size are read when they are opened. What is read of larger ones is bound to fail once somebody has
+replaced them: EOS knows no open file of a client's that would keep the old one."""
 _LONGEST_SIZE_LINE: Final = 18
 _SMALLEST_RANGE: Final = 16
+
+
+class _Gone(StorageUnavailable):
+    """Another file, or none, has the name."""
 
 
 class Reader:
@@ -36,26 +41,40 @@ class Reader:
         # Some servers announce the length of a 206 and send it in chunks all the same: known once it was seen.
         self.frames_ranges = False
 
-    def open(self, role: Role, entry: Entry) -> FileDownload:
-        """Open the file of `entry` as it is described there. Raises `NoSuchObject`, `EntryChanged`."""
-        download = FileDownload(self, role, entry)
+    def open(self, role: Role, entry: Entry, *, moving: bool = False) -> FileDownload:
+        """Open the file of `entry` as it is described there; where it is `moving`, whatever its content is by now.
+
+        Raises `NoSuchObject`, `EntryChanged`.
+        """
+        download = FileDownload(self, role, entry, moving=moving)
         if entry.size:
             download.relocate("")
+        if entry.size <= WHOLE and not moving:
+            download.fetch()
         return download
 
 
 class FileDownload:
     """One file, opened for reading (`interfaces.Download`)."""
 
-    __slots__ = ("_connection", "_entry", "_place", "_reader", "_role", "_tried")
+    __slots__ = ("_connection", "_data", "_entry", "_moving", "_place", "_reader", "_role", "_tried")
 
-    def __init__(self, reader: Reader, role: Role, entry: Entry) -> None:
+    def __init__(self, reader: Reader, role: Role, entry: Entry, *, moving: bool) -> None:
         self._reader = reader
         self._role = role
         self._entry = entry
+        self._moving = moving
+        self._data: bytes | None = None
         self._place: Redirect | None = None
         self._tried: list[str] = []
         self._connection: Connection | None = None
+
+    def fetch(self) -> None:
+        """Read all of a small file, to keep it. Raises `EntryChanged` when it is another one by now."""
+        try:
+            self._data = self._whole(0, self._entry.size, self._checksum())
+        except _Gone as error:
+            raise EntryChanged(str(error)) from None
 
     def relocate(self, failed: str) -> None:
         """Ask the MGM where to read from; not at the FST `failed` if there is another one.
@@ -72,11 +91,14 @@ class FileDownload:
 
     def _is_mine(self, place: Redirect) -> bool:
         etag = place.etag.strip('"')
-        return place.fid in (0, self._entry.id) and etag in ("", self._entry.etag)
+        return place.fid in (0, self._entry.id) and (self._moving or etag in ("", self._entry.etag))
 
     def read(self, offset: int, length: int, /) -> Iterator[bytes]:
         """See `interfaces.Download`."""
         if not length:
+            return
+        if self._data is not None:
+            yield self._data[offset : offset + length]
             return
         if length < _SMALLEST_RANGE <= self._entry.size - length:
             yield self._cut_out(offset, length)
@@ -148,7 +170,7 @@ class FileDownload:
         try:
             self.relocate(failed)
         except (NoSuchObject, EntryChanged, PermissionDenied) as error:
-            raise StorageUnavailable(f"the file went away while it was read: {error}") from None
+            raise _Gone(f"the file went away while it was read: {error}") from None
 
     def _transfer(self, offset: int, length: int) -> Iterator[bytes]:
         """One request to an FST: all that was asked for, or `Broken`."""
