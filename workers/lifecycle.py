@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import ssl
 import tomllib
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from workers.fairness.budgets import SETTLE_SECONDS, Budgets
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.auth_cache import AuthCache, root_identity
 from workers.iam.identities import Identities
+from workers.iam.oidc import HttpFetch, Issuers
 from workers.iam.opening import open_registry, open_sealer, open_store
 from workers.iam.registry import Registry
+from workers.iam.sessions import Sessions
 from workers.iam.stores.shared import Cached
 from workers.iam.usage import KeyUsage
 from workers.services import Services
@@ -62,13 +65,17 @@ def open_services(settings: Settings) -> Services:
     store = open_store(settings, backend, sealer)
     # Half of the time to live is spent in Redis, half of it in the worker.
     cached = Cached(store, client, sealer, settings.auth_cache_ttl / 2)
-    identities = Identities(Registry(cached, sealer))
+    read = Registry(cached, sealer)
+    identities = Identities(read)
+    root = root_identity(settings.access_key, settings.secret_key)
+    sessions = Sessions(sealer, read, identities, root)
     return Services(
         settings=settings,
         backend=backend,
         auth=AuthCache(
-            root_identity(settings.access_key, settings.secret_key),
+            root,
             identities,
+            sessions=sessions,
             known_before=cached,
             lifetime=settings.auth_cache_ttl / 2,
             grace=settings.auth_grace,
@@ -80,6 +87,8 @@ def open_services(settings: Settings) -> Services:
         usage=KeyUsage(Registry(store, sealer), client),
         sealer=sealer,
         budgets=_open_budgets(settings, client, backend, recorder) if settings.budgets else None,
+        sessions=sessions,
+        issuers=_open_issuers(settings),
         changes=changes,
         redis=client,
         uploads=None if client is None else Uploads(client, epoch, backend),
@@ -94,6 +103,19 @@ def _open_budgets(settings: Settings, client: redis.Redis | None, backend: Backe
             metrics.count(f"budget.{budget}.refused")
 
     return Budgets(settings, client, BucketLimits(backend).of, refused)
+
+
+def _open_issuers(settings: Settings) -> Issuers | None:
+    """What verifies tokens of the issuers in the settings; nobody is asked for keys yet. Raises `SettingsError`."""
+    if not settings.oidc_issuers:
+        return None
+    ca = settings.oidc_ca
+    if ca is not None:
+        try:
+            ssl.create_default_context(cafile=str(ca))
+        except OSError as error:
+            raise SettingsError(f"oidc_ca: {ca}: {error.strerror or error}") from None
+    return Issuers(settings.oidc_issuers, HttpFetch(None if ca is None else str(ca)))
 
 
 def open_backend(settings: Settings) -> Backend:

@@ -125,7 +125,8 @@ class Operation:
         handler: the function that performs it.
         service: whose operation it is. Those of the query protocol are selected by the parameters Action and Version,
             and nothing else of the row selects them.
-        resource: of an operation of the query protocol: the ARN that it acts on.
+        resource: of an operation of the query protocol: the ARN that it acts on; None when it decides by itself who
+            may ask for it.
     """
 
     name: str

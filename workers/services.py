@@ -18,8 +18,10 @@ from workers.fairness.budgets import Budgets
 from workers.iam.auth_cache import AuthCache
 from workers.iam.directory import AccountDirectory
 from workers.iam.identities import Identities
+from workers.iam.oidc import Issuers
 from workers.iam.registry import Registry
 from workers.iam.sealing import Sealer
+from workers.iam.sessions import Sessions
 from workers.iam.usage import KeyUsage
 from workers.protocol.sigv4 import SigningKeys
 from workers.settings import Settings
@@ -45,6 +47,8 @@ class Services:
         usage: notes which access keys are used.
         sealer: seals secrets under the master key.
         budgets: holds accounts and buckets to their budgets; None where that is off.
+        sessions: issues temporary credentials.
+        issuers: verifies tokens of OpenID Connect; None without such issuers.
         changes: where changes of documents are announced, and heard of.
         clock: nanoseconds since the epoch.
         uploads: the state of multipart uploads; None without Redis.
@@ -63,6 +67,8 @@ class Services:
     usage: KeyUsage | None = None
     sealer: Sealer | None = None
     budgets: Budgets | None = None
+    sessions: Sessions | None = None
+    issuers: Issuers | None = None
     changes: Changes = field(default_factory=lambda: Changes(None))
     redis: redis.Redis | None = None
     uploads: Uploads | None = None

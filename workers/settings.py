@@ -319,6 +319,11 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "others. None: nobody signs in by a token.",
             (),
         ),
+        Option(
+            "oidc_ca",
+            FilePath(),
+            "PEM file with the authorities that signed the certificates of these issuers, instead of the system's.",
+        ),
     ),
     *section("Directory", *LDAP),
     *section("Vault", *VAULT),
@@ -400,6 +405,7 @@ class Settings(ServiceSettings):
     auth_grace: float = 300.0
     unknown_key_rate: int = 50
     oidc_issuers: tuple[str, ...] = ()
+    oidc_ca: Path | None = None
     log_level: str = "info"
     access_log: str | None = None
     statsd_host: str = ""

@@ -115,7 +115,7 @@ def create(
     """Make a role."""
     from msgspec.structs import replace
 
-    from workers.query.known import known_principal
+    from workers.iam.directory import AccountDirectory
 
     if trust is None:
         raise click.UsageError("--trust FILE is needed: nobody may assume a role whose trust policy says nothing")
@@ -128,7 +128,7 @@ def create(
         description=description,
         max_session=3600 if max_session is None else max_session,
         tags=parse_tags(tags),
-        known_principal=known_principal(registry),
+        known_principal=AccountDirectory(registry).knows_principal,
     )
     if uid is not None or gid is not None or groups:
         role = registry.roles.update(
@@ -175,7 +175,7 @@ def update(
     """Change a role; what is not given stays."""
     from msgspec.structs import replace
 
-    from workers.query.known import known_principal
+    from workers.iam.directory import AccountDirectory
 
     found = find_account(registry, account)
 
@@ -191,7 +191,7 @@ def update(
         )
 
     if trust is not None:
-        registry.roles.set_trust(found.id, name, read_text(trust), known_principal(registry))
+        registry.roles.set_trust(found.id, name, read_text(trust), AccountDirectory(registry).knows_principal)
     if boundary is not None:
         registry.roles.set_boundary(found.id, name, boundary)
     _show(registry.roles.update(found.id, name, change), as_json)

@@ -115,6 +115,15 @@ class Identities:
             tuple(gathering.found.values()), boundary, tuple(gathering.closed), frozenset(gathering.sources)
         )
 
+    def session_policies(self, account_id: str, text: str, arns: Iterable[str]) -> Policies:
+        """What limits a session: a policy of its own, "" for none, and managed ones of its account."""
+        gathering = _Gathering(self, self._registry, account_id)
+        if text:
+            gathering.add_inline("session", {"policy": text})
+        for arn in arns:
+            gathering.add_managed(arn)
+        return Policies(tuple(gathering.found.values()), None, tuple(gathering.closed), frozenset(gathering.sources))
+
     def compiled(self, text: str, name: str) -> CompiledPolicy | None:
         """An identity policy ready for evaluation; None for one that cannot be read."""
         return self._compile(text, name)

@@ -27,7 +27,7 @@ from workers.operations import (
     service,
     writing,
 )
-from workers.query import absent, attachments, groups, policies, providers, roles, users
+from workers.query import absent, attachments, groups, policies, providers, roles, sts, users
 from workers.routing import OperationTable, declared_in
 
 MODULES = (
@@ -53,7 +53,7 @@ MODULES = (
     cors,
 )
 
-QUERY_MODULES = (users, groups, roles, policies, attachments, providers, absent)
+QUERY_MODULES = (users, groups, roles, policies, attachments, providers, absent, sts)
 
 
 def operation_table() -> OperationTable:

@@ -18,7 +18,6 @@ from workers.authenticating import authenticate_request
 from workers.backend_errors import refusal_of
 from workers.body import WireReader
 from workers.iam.decision import decide, denial_message
-from workers.iam.policy.context import RequestContext
 from workers.iam.policy.principals import PrincipalKind
 from workers.iam.records import IamError
 from workers.protocol.bodies import LengthReader, LimitReader, Reader, read_all
@@ -33,6 +32,7 @@ from workers.protocol.query import (
     query_error,
     render_query_error,
 )
+from workers.query.caller import context_of, keys_of
 from workers.request import Request, Response
 from workers.routing import IAM, STS, Operation, OperationTable, Service
 from workers.services import Services
@@ -70,6 +70,8 @@ class QueryFront:
                 request.payload = parameters
                 self._authorize(request, operation)
             request.payload = parameters
+            if self._services.budgets is not None:
+                self._services.budgets.admit(request)
             if operation.writes and self._services.settings.read_only:
                 raise QueryError("AccessDenied", "This gateway is read-only.")
             return operation.handler(request)
@@ -100,42 +102,13 @@ class QueryFront:
         temporary = principal.token_issued is not None and principal.kind is not PrincipalKind.ROLE
         if temporary and (operation.service is IAM or operation.name not in _OF_SESSIONS):
             raise QueryError("AccessDenied", f"Cannot call {operation.name} with session credentials")
-        if not operation.action:
+        if operation.resource is None:
             return
-        resource = operation.resource(request) if operation.resource is not None else "*"
-        context = RequestContext(
-            principal,
-            now=request.now,
-            source_ip=request.environ.get("REMOTE_ADDR", ""),
-            secure=request.environ.get("wsgi.url_scheme") == "https",
-            header=request.header,
-            region=self._services.settings.region,
-            claims=keys_of(request.payload),
-        )
+        resource = operation.resource(request)
+        context = context_of(request, principal, keys_of(request.payload))
         decision = decide(operation.action, resource, principal, context)
         if not decision.allowed:
             raise QueryError("AccessDenied", denial_message(decision, principal, operation.action, resource))
-
-
-def keys_of(parameters: Parameters) -> dict[str, str | tuple[str, ...]]:
-    """What conditions can ask of the parameters, by the names of condition keys in lower case."""
-    found: dict[str, str | tuple[str, ...]] = {
-        key: parameters.get(name)
-        for key, name in (
-            ("iam:policyarn", "PolicyArn"),
-            ("iam:permissionsboundary", "PermissionsBoundary"),
-            ("sts:externalid", "ExternalId"),
-            ("sts:rolesessionname", "RoleSessionName"),
-            ("sts:sourceidentity", "SourceIdentity"),
-        )
-        if name in parameters
-    }
-    tags = parameters.pairs("Tags")
-    names = (*tags, *parameters.texts("TagKeys"))
-    if names:
-        found["aws:tagkeys"] = names
-    found |= {f"aws:requesttag/{name}": value for name, value in tags.items()}
-    return found
 
 
 def _read(request: Request) -> tuple[Parameters, str]:
@@ -169,7 +142,7 @@ def _service(parameters: Parameters) -> Service:
 def refused(refusal: QueryError, service: Service, request_id: str) -> Response:
     """The answer that tells a refusal."""
     headers = {"content-type": "text/xml"}
-    if refusal.status == 503:
+    if refusal.status == 503 or refusal.code == "Throttling":
         headers["retry-after"] = "5"
     response = Response(refusal.status, headers, render_query_error(refusal, service.namespace, request_id))
     response.error = refusal.code

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from workers.iam.directory import AccountDirectory
 from workers.iam.records import NotFound, RoleRecord, check_description
 from workers.query.caller import account_of, registry_of
-from workers.query.known import known_principal
 from workers.query.rendering import details, members, paged, reply, role_nodes
 from workers.query.resources import below, iam_operation, role_resource
 from workers.request import Request, Response
@@ -27,7 +27,7 @@ def create_role(request: Request) -> Response:
         description=parameters.get("Description"),
         max_session=parameters.integer("MaxSessionDuration", 3600, 3600, 43200),
         tags=parameters.pairs("Tags"),
-        known_principal=known_principal(registry),
+        known_principal=AccountDirectory(registry).knows_principal,
     )
     if boundary:
         try:
@@ -87,7 +87,7 @@ def update_assume_role_policy(request: Request) -> Response:
         account_of(request),
         parameters.require("RoleName"),
         parameters.require("PolicyDocument"),
-        known_principal(registry),
+        AccountDirectory(registry).knows_principal,
     )
     return reply(request)
 

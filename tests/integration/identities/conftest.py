@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 
 from tests.support.gateway import Gateway
+from tests.support.oidc_provider import Provider
 from tests.support.query_model import checked
 
 Clients = Callable[..., Any]
@@ -30,9 +31,17 @@ class User:
 
 
 @pytest.fixture(scope="session")
-def iam_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def provider() -> Iterator[Provider]:
+    """An OpenID Connect provider."""
+    with Provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def iam_gateway(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Gateway]:
     """A gateway; none of its answers may have come from a bug."""
-    with Gateway(tmp_path_factory.mktemp("iam") / "data", *OPTIONS) as running:
+    home = tmp_path_factory.mktemp("iam") / "data"
+    with Gateway(home, *OPTIONS, "--oidc-issuer", provider.issuer) as running:
         yield running
         log = running.log.read_text()
     assert "Traceback" not in log
@@ -45,6 +54,8 @@ def client_of(iam_gateway: Gateway) -> Clients:
 
     def make(service: str, holder: Any = None, *, session_token: str | None = None, **config: Any) -> Any:
         holder = iam_gateway if holder is None else holder
+        if service == "s3":
+            config = {"signature_version": "s3v4", "s3": {"addressing_style": "path"}, **config}
         client = boto3.session.Session().client(
             service,
             endpoint_url=iam_gateway.endpoint,
