@@ -60,6 +60,7 @@ from backends.records import (
 from backends.values import (
     ANY_REVISION,
     BackendConfig,
+    BucketMapping,
     Caller,
     Capabilities,
     DeleteOutcome,
@@ -81,6 +82,7 @@ __all__ = [
     "BackendConfig",
     "BackendError",
     "BucketExists",
+    "BucketMapping",
     "BucketNotEmpty",
     "BucketRecord",
     "Caller",
@@ -178,6 +180,20 @@ class Backend(ABC):
     @abstractmethod
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         """Remove an empty bucket, with the documents that the plugin keeps. Raises `NoSuchBucket`, `BucketNotEmpty`."""
+
+    # -- buckets over trees that exist already: an operator's, never a client's
+
+    def map_bucket(self, record: BucketRecord, path: str) -> None:
+        """Show an existing tree of the storage as a bucket. Raises `BucketExists`, `ConfigurationError`."""
+        raise NotSupported(f"{self.name}: buckets over existing trees")
+
+    def unmap_bucket(self, bucket: str) -> None:
+        """Show it no more; the tree stays. Raises `NoSuchBucket`, and `PermissionDenied` for a bucket of a client's."""
+        raise NotSupported(f"{self.name}: buckets over existing trees")
+
+    def list_mappings(self) -> list[BucketMapping]:
+        """All buckets with where they lie, ordered by name."""
+        raise NotSupported(f"{self.name}: buckets over existing trees")
 
     # -- objects
 

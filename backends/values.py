@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from backends.errors import ConfigurationError, DocumentChanged
-from backends.records import ObjectRecord
+from backends.records import BucketRecord, ObjectRecord
 
 Options = TypeVar("Options", bound=msgspec.Struct)
 
@@ -85,6 +85,14 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     enforces_permissions: bool = False
     persistent: bool = True
     stable_reads: bool = True
+
+
+class BucketMapping(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a bucket lies in the storage; `mapped` if an operator gave an existing tree its name."""
+
+    record: BucketRecord
+    path: str
+    mapped: bool = False
 
 
 class ObjectEntry(msgspec.Struct, frozen=True, gc=False):

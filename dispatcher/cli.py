@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from dispatcher.buckets_command import buckets
 from dispatcher.budgets_command import budgets
 from dispatcher.eos_emulator_command import eos_emulator
 from dispatcher.fleet_commands import shards, status
@@ -148,6 +149,7 @@ def config(config_file: str | None, as_json: bool, markdown: bool, **given: Any)
 cli.add_command(shards)
 cli.add_command(status)
 cli.add_command(uploads)
+cli.add_command(buckets)
 cli.add_command(budgets)
 cli.add_command(master_key)
 cli.add_command(eos_emulator)

@@ -11,6 +11,7 @@ from backends.api import (
     ANY_REVISION,
     Backend,
     BackendConfig,
+    BucketMapping,
     BucketRecord,
     Caller,
     Capabilities,
@@ -171,6 +172,15 @@ class EosBackend(Backend):
 
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         self._registry.delete(self._role(caller), bucket)
+
+    def map_bucket(self, record: BucketRecord, path: str) -> None:
+        self._registry.map(record, path)
+
+    def unmap_bucket(self, bucket: str) -> None:
+        self._registry.unmap(bucket)
+
+    def list_mappings(self) -> list[BucketMapping]:
+        return [BucketMapping(record=row.record, path=row.path, mapped=row.mapped) for row in self._registry.rows()]
 
     # -- objects
 
