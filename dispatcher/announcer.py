@@ -16,13 +16,14 @@ import redis
 from dispatcher.fleet import UNIX, this_host
 from dispatcher.front import ask_ready
 from dispatcher.registry import DRAINING, LEFT, REMOVE, RESTART, STARTING, UP, Face, Pulse, Registry
+from dispatcher.serving import present
 from dispatcher.shard import Phase, ShardProcess, capacity, cpu_seconds
 from workers.settings import Settings
 
 _PHASES: Final = {Phase.STARTING: STARTING, Phase.UP: UP, Phase.DRAINING: DRAINING, Phase.RESTARTING: DRAINING}
 _HURRY: Final = 0.1
-# Reports of dispatchers that are older than so many intervals are from dispatchers that are gone.
-_DISPATCHER_BEATS: Final = 5.0
+# Without Redis a drain is announced to nobody: the dispatchers are told no more by waiting.
+_DEAF_PATIENCE: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Announcer:
         self._announced = {shard.name: _Announced() for shard in shards}
         self._drained: frozenset[str] = frozenset()
         self._deaf = False
+        self._deaf_since = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
 
@@ -65,8 +67,8 @@ class Announcer:
         self._thread.start()
 
     def drained(self, shard_id: str) -> bool:
-        """Whether every dispatcher has put a drain of the shard into effect. Without Redis nobody can tell."""
-        return shard_id in self._drained
+        """Whether every dispatcher has put a drain of the shard into effect, or Redis was away for a while."""
+        return shard_id in self._drained or (self._deaf and time.monotonic() - self._deaf_since > _DEAF_PATIENCE)
 
     def close(self) -> None:
         """Stop, after a last word for shards that have ended."""
@@ -92,7 +94,7 @@ class Announcer:
             self._drained = self._acknowledged(draining) if draining else frozenset()
         except redis.RedisError as error:
             if not self._deaf:
-                self._deaf = True
+                self._deaf, self._deaf_since = True, time.monotonic()
                 self._say(f"redis does not take heartbeats ({type(error).__name__}); the fleet stays as it is")
             return False
         if self._deaf:
@@ -151,8 +153,7 @@ class Announcer:
         )
 
     def _acknowledged(self, draining: Sequence[str]) -> frozenset[str]:
-        patience = self._settings.heartbeat_interval * _DISPATCHER_BEATS
-        alive = [dispatcher for dispatcher in self._registry.look().dispatchers if dispatcher.silence < patience]
+        alive = present(self._registry.look(), self._settings)
         applied = min((dispatcher.applied for dispatcher in alive), default=None)
         return frozenset(name for name in draining if applied is None or applied >= self._announced[name].revision)
 

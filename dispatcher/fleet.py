@@ -124,26 +124,47 @@ class Roster:
         }
 
 
+def last_usable(wanted: Mapping[str, Server], found: Mapping[str, ServerState]) -> frozenset[str]:
+    """Servers that must not be taken out yet: all that HAProxy can use now, while none that is to take over is usable.
+
+    In a rolling restart a shard says that it is back before each HAProxy has seen for itself that it is. When nothing
+    is to take over, an operator wants everything drained.
+    """
+    heirs = {name for name, server in wanted.items() if server.accepting}
+    if not heirs or any(name in heirs and state.usable for name, state in found.items()):
+        return frozenset()
+    return frozenset(name for name, state in found.items() if state.usable)
+
+
 def commands(
-    wanted: Mapping[str, Server], found: Mapping[str, ServerState], *, impatient: frozenset[str] = frozenset()
+    wanted: Mapping[str, Server],
+    found: Mapping[str, ServerState],
+    *,
+    backend: str = BACKEND,
+    impatient: frozenset[str] = frozenset(),
+    spared: frozenset[str] = frozenset(),
 ) -> list[tuple[str, str]]:
     """Runtime API commands, each with the beginning of its answer, that bring HAProxy closer to what is wanted.
 
     A server that has requests in progress is drained first and deleted by a later call; those of `impatient` are cut.
-    A server whose address or number changed is deleted and added again, too.
+    A server whose address or number changed is deleted and added again, too. What takes requests comes before what
+    takes none any more; servers of `spared` are neither drained nor deleted.
     """
     steps: list[tuple[str, str]] = []
+    fewer: list[tuple[str, str]] = []
     for name, state in found.items():
         server = wanted.get(name)
-        if server is None or not _same(server, state):
-            steps += _deletion(state, patient=name not in impatient)
+        if (server is None or not _same(server, state)) and name not in spared:
+            fewer += _deletion(state, backend, patient=name not in impatient)
     for name, server in wanted.items():
         state_or_none = found.get(name)
         if state_or_none is None:
-            steps += _addition(server)
+            steps += _addition(server, backend)
         elif _same(server, state_or_none):
-            steps += _adjustment(server, state_or_none)
-    return steps
+            steps += _adjustment(server, state_or_none, backend)
+            if not server.accepting and name not in spared:
+                fewer += _drain(state_or_none, backend)
+    return steps + fewer
 
 
 def _same(server: Server, state: ServerState) -> bool:
@@ -152,8 +173,8 @@ def _same(server: Server, state: ServerState) -> bool:
     return server.number == state.number and address == state.address
 
 
-def _deletion(state: ServerState, *, patient: bool) -> list[tuple[str, str]]:
-    name = f"{BACKEND}/{state.name}"
+def _deletion(state: ServerState, backend: str, *, patient: bool) -> list[tuple[str, str]]:
+    name = f"{backend}/{state.name}"
     if state.requests and patient:
         return [(f"set server {name} state drain", "")] if state.accepting else []
     steps = []
@@ -164,17 +185,18 @@ def _deletion(state: ServerState, *, patient: bool) -> list[tuple[str, str]]:
     return [*steps, (f"del server {name}", "Server deleted.")]
 
 
-def _addition(server: Server) -> list[tuple[str, str]]:
-    name = f"{BACKEND}/{server.name}"
+def _addition(server: Server, backend: str) -> list[tuple[str, str]]:
+    name = f"{backend}/{server.name}"
+    checked = backend == BACKEND
     return [
-        (f"add server {name} {server_arguments(server)}", "New server registered."),
-        (f"enable health {name}", ""),
+        (f"add server {name} {server_arguments(server, checked=checked)}", "New server registered."),
+        *([(f"enable health {name}", "")] if checked else []),
         (f"set server {name} state {'ready' if server.accepting else 'drain'}", ""),
     ]
 
 
-def _adjustment(server: Server, state: ServerState) -> list[tuple[str, str]]:
-    name = f"{BACKEND}/{server.name}"
+def _adjustment(server: Server, state: ServerState, backend: str) -> list[tuple[str, str]]:
+    name = f"{backend}/{server.name}"
     steps = []
     if state.weight != server.weight:
         steps.append((f"set server {name} weight {server.weight}", ""))
@@ -182,9 +204,13 @@ def _adjustment(server: Server, state: ServerState) -> list[tuple[str, str]]:
         steps.append((f"set maxconn server {name} {server.connections}", ""))
     if server.accepting and not state.accepting:
         steps.append((f"set server {name} state ready", ""))
-    elif not server.accepting and (state.accepting or state.status.startswith("MAINT")):
-        steps.append((f"set server {name} state drain", ""))
     return steps
+
+
+def _drain(state: ServerState, backend: str) -> list[tuple[str, str]]:
+    if state.accepting or state.status.startswith("MAINT"):
+        return [(f"set server {backend}/{state.name} state drain", "")]
+    return []
 
 
 def dump_servers(servers: Iterable[Server]) -> str:

@@ -14,7 +14,8 @@ import redis
 
 from dispatcher.embedded_redis import embedded_url
 from dispatcher.processes import SupervisionError
-from dispatcher.registry import DRAIN, LEFT, REMOVE, RESTART, UP, Dispatcher, Fleet, Registry, Shard
+from dispatcher.registry import DRAIN, LEFT, REMOVE, RESTART, UP, Fleet, Registry, Shard
+from dispatcher.serving import present, serves, state_of
 from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_settings
 from workers.state.redis import UnsupportedRedisUrl, connect
 
@@ -22,8 +23,8 @@ EXIT_FAILED: Final = 1
 
 _SETTINGS: Final = ("directory", "state_dir", "redis_url")
 _POLL: Final = 0.2
-_DISPATCHER_BEATS: Final = 5.0
 _RESTART_MARGIN: Final = 120.0
+_OTHERS_PATIENCE: Final = 10.0
 
 
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
@@ -125,9 +126,21 @@ def restart(shard_ids: Sequence[str], rolling: bool, config_file: str | None, **
         if not shard_ids and not rolling:
             raise SupervisionError("name the shards, or say --rolling for all of them in turn")
         for group in [[name] for name in names] if rolling else [names]:
-            if rolling and not _others_serve(registry.look(), group[0], settings):
-                raise SupervisionError(f"{group[0]} is the only shard that serves now: restart it by its name alone")
+            if rolling:
+                _wait_for_others(registry, group[0], settings)
             _restart(registry, group, settings)
+
+
+def _wait_for_others(registry: Registry, name: str, settings: Settings) -> None:
+    """Wait until another shard serves by reports that are newer than everything before. Raises SupervisionError."""
+    fleet = registry.look()
+    since = fleet.revision
+    give_up = time.monotonic() + settings.shard_expiry + _OTHERS_PATIENCE
+    while not any(shard.id != name and serves(shard, fleet, settings, since=since) for shard in fleet.shards):
+        if time.monotonic() > give_up:
+            raise SupervisionError(f"{name} is the only shard that serves now: restart it by its name alone")
+        time.sleep(_POLL)
+        fleet = registry.look()
 
 
 def _restart(registry: Registry, names: Sequence[str], settings: Settings) -> None:
@@ -136,33 +149,20 @@ def _restart(registry: Registry, names: Sequence[str], settings: Settings) -> No
         registry.wish(name, f"{RESTART} {token}")
         click.echo(f"{name} restarts")
     give_up = time.monotonic() + settings.graceful_timeout + _RESTART_MARGIN
+    back: dict[str, int] = {}
     while tokens:
         if time.monotonic() > give_up:
             raise SupervisionError(f"not back in time: {', '.join(tokens)}")
         time.sleep(_POLL)
         fleet = registry.look()
         for shard in fleet.shards:
-            if shard.face.restarted == tokens.get(shard.id) and serves(shard, fleet, settings):
+            if shard.face.state != UP or shard.face.restarted != tokens.get(shard.id):
+                continue
+            # Its return is part of this revision: older reports tell of the time before the restart.
+            since = back.setdefault(shard.id, fleet.revision)
+            if serves(shard, fleet, settings, since=since):
                 del tokens[shard.id]
                 click.echo(f"{shard.id} is back")
-
-
-def _others_serve(fleet: Fleet, name: str, settings: Settings) -> bool:
-    return any(shard.id != name and serves(shard, fleet, settings) for shard in fleet.shards)
-
-
-def present(fleet: Fleet, settings: Settings) -> list[Dispatcher]:
-    """The dispatchers whose reports are fresh."""
-    patience = max(3.0, _DISPATCHER_BEATS * settings.heartbeat_interval)
-    return [dispatcher for dispatcher in fleet.dispatchers if dispatcher.silence < patience]
-
-
-def serves(shard: Shard, fleet: Fleet, settings: Settings) -> bool:
-    """Whether a shard is up, wanted, and usable for every dispatcher that knows of it."""
-    if shard.face.state != UP or shard.wish in (DRAIN, REMOVE) or shard.silence > settings.shard_expiry:
-        return False
-    views = [dispatcher.servers.get(shard.id) for dispatcher in present(fleet, settings)]
-    return all(view is None or str(view["status"]).startswith("UP") for view in views)
 
 
 def _document(shard: Shard, fleet: Fleet, settings: Settings) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _shard_table(fleet: Fleet, settings: Settings) -> list[str]:
         rows.append(
             (
                 shard.id,
-                _state(shard, fleet, settings),
+                state_of(shard, fleet, settings),
                 str(requests),
                 f"{shard.pulse.load:.2f}",
                 str(shard.face.weight),
@@ -200,19 +200,6 @@ def _shard_table(fleet: Fleet, settings: Settings) -> list[str]:
             )
         )
     return _aligned(rows) if fleet.shards else ["no shards are registered"]
-
-
-def _state(shard: Shard, fleet: Fleet, settings: Settings) -> str:
-    """One word for people: what an operator wanted goes before what the shard says of itself."""
-    if shard.face.state == LEFT:
-        return LEFT
-    if shard.silence > settings.shard_expiry:
-        return "silent"
-    if shard.wish in (DRAIN, REMOVE):
-        return {DRAIN: "drained", REMOVE: "leaving"}[shard.wish]
-    if shard.face.state == UP and not serves(shard, fleet, settings):
-        return "unusable"
-    return shard.face.state
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

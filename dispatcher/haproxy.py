@@ -23,6 +23,10 @@ from workers.protocol.errors import S3Error, render_error
 from workers.settings import Settings
 
 BACKEND: Final = "shards"
+LAST_RESORT: Final = "any-shard"
+"""The same servers without checks, for when every check fails: what all shards have in common, a storage that is slow
+to answer or a host without a free core, is no reason to serve nobody."""
+BACKENDS: Final = (BACKEND, LAST_RESORT)
 DISPATCHER_PATH: Final = "/-/dispatcher"
 """Answered by HAProxy itself: 200 while at least one shard is usable, 503 otherwise."""
 
@@ -37,6 +41,7 @@ _BODY_MARGIN: Final = 10.0
 _REWRITE_BYTES: Final = 1024
 _MAX_HEADERS: Final = 128
 _SPARE_DESCRIPTORS: Final = 200
+_RATE_SECONDS: Final = 5
 
 _ERRORS: Final[tuple[tuple[int, str, str], ...]] = (
     # status, code, message ("" is the catalogue's)
@@ -78,6 +83,7 @@ class Place:
 def render(settings: Settings, place: Place, servers: Iterable[Server], *, descriptors: int | None = None) -> str:
     """The whole configuration. `descriptors` is how many files HAProxy may open, None for no limit."""
     clients = settings.max_connections
+    servers = sorted(servers, key=lambda server: server.name)
     if descriptors is not None:
         # Each client connection may have one to a shard.
         clients = max(10, min(clients, (descriptors - _SPARE_DESCRIPTORS) // 2))
@@ -85,7 +91,7 @@ def render(settings: Settings, place: Place, servers: Iterable[Server], *, descr
         _global(settings, place, clients),
         _defaults(settings),
         _frontend(settings, place, clients),
-        _backend(settings, servers),
+        *(_backend(settings, servers, name) for name in BACKENDS),
     )
     return "# Written by shardgate; changes are lost.\n\n" + "\n".join(sections)
 
@@ -98,14 +104,15 @@ def template(settings: Settings) -> str:
     return render(settings, place, [example])
 
 
-def server_arguments(server: Server) -> str:
+def server_arguments(server: Server, *, checked: bool = True) -> str:
     """What follows the name of a server, in the configuration and in `add server`: everything but its state."""
     # A connection belongs to one client, since it announces its address. Without the low mark HAProxy keeps only as
     # many idle ones as there are requests at a time, and 40 % of the requests of busy clients find theirs closed.
     idle = min(IDLE_CONNECTIONS, max(1, server.connections // 3))
+    health = f"{CHECK} check-send-proxy " if checked else ""
     return (
-        f"{server.address} id {server.number} weight {server.weight} maxconn {server.connections} send-proxy-v2 "
-        f"{CHECK} check-send-proxy pool-low-conn {idle} pool-max-conn {idle} pool-purge-delay 10s"
+        f"{server.address} id {server.number} weight {server.weight} maxconn {server.connections} send-proxy-v2-ssl "
+        f"{health}pool-low-conn {idle} pool-max-conn {idle} pool-purge-delay 10s"
     )
 
 
@@ -161,26 +168,34 @@ def _frontend(settings: Settings, place: Place, clients: int) -> str:
         "frontend s3",
         f"    bind {_quoted(place.bind)}{tls}",
         f"    maxconn {clients}",
-        *_client_limit(settings),
+        *_client_limits(settings),
         f"    monitor-uri {DISPATCHER_PATH}",
         f"    monitor fail if {{ nbsrv({BACKEND}) lt 1 }}",
         "    unique-id-format %{+X}o%Ts%rt%pid",
         *_place_lines(settings.virtual_host_domains),
         f"    http-request disable-l7-retry unless {{ method {' '.join(IDEMPOTENT)} }}",
+        f"    use_backend {LAST_RESORT} if {{ nbsrv({BACKEND}) lt 1 }}",
         f"    default_backend {BACKEND}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _client_limit(settings: Settings) -> list[str]:
-    limit = settings.connections_per_client
-    if not limit:
+def _client_limits(settings: Settings) -> list[str]:
+    """Limits of connections and requests by address. The rate is an average, so that SDKs may come in bursts."""
+    connections, requests = settings.connections_per_client, settings.requests_per_client
+    if not connections and not requests:
         return []
-    return [
-        "    stick-table type ipv6 size 200k expire 10m store conn_cur",
+    stored = ["conn_cur"] * bool(connections) + [f"http_req_rate({_RATE_SECONDS}s)"] * bool(requests)
+    lines = [
+        f"    stick-table type ipv6 size 200k expire 10m store {','.join(stored)}",
         "    tcp-request connection track-sc0 src",
-        f"    tcp-request connection reject if {{ sc0_conn_cur gt {limit} }}",
     ]
+    if connections:
+        lines.append(f"    tcp-request connection reject if {{ sc0_conn_cur gt {connections} }}")
+    if requests:
+        limit = requests * _RATE_SECONDS
+        lines.append(f"    http-request deny deny_status 503 if {{ sc0_http_req_rate gt {limit} }}")
+    return lines
 
 
 def _error_lines() -> list[str]:
@@ -216,21 +231,25 @@ def _place_lines(domains: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def _backend(settings: Settings, servers: Iterable[Server]) -> str:
+def _backend(settings: Settings, servers: Iterable[Server], name: str) -> str:
+    checked = name == BACKEND
     lines = [
-        f"backend {BACKEND}",
+        f"backend {name}",
         *(f"    {line}" for line in ALGORITHM),
         f"    hash-balance-factor {settings.balance_factor}",
         "    retry-on conn-failure empty-response",
         # A connection carries one client's address, so that only this client's requests share it.
         "    http-reuse safe",
-        "    option httpchk",
-        f"    http-check send meth GET uri {READY_PATH} ver HTTP/1.1 hdr host dispatcher",
-        '    http-check expect rstring "\\"backend\\": *\\"ok\\""',
     ]
-    for server in sorted(servers, key=lambda server: server.name):
+    if checked:
+        lines += [
+            "    option httpchk",
+            f"    http-check send meth GET uri {READY_PATH} ver HTTP/1.1 hdr host dispatcher",
+            '    http-check expect rstring "\\"backend\\": *\\"ok\\""',
+        ]
+    for server in servers:
         state = "" if server.accepting else " disabled"
-        lines.append(f"    server {server.name} {server_arguments(server)}{state}")
+        lines.append(f"    server {server.name} {server_arguments(server, checked=checked)}{state}")
     return "\n".join(lines) + "\n"
 
 

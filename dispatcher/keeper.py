@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 import redis
 
-from dispatcher.fleet import Roster, commands, this_host
-from dispatcher.haproxy import BACKEND, Server
+from dispatcher.fleet import Roster, commands, last_usable, this_host
+from dispatcher.haproxy import BACKEND, BACKENDS, Server
 from dispatcher.processes import SupervisionError
 from dispatcher.registry import LEFT, REMOVE, Dispatcher, Fleet, Registry
 from dispatcher.runtime_api import CommandRefused, RuntimeApi, RuntimeApiError
@@ -47,6 +47,7 @@ class Keeper:
         self._servers = {server.name: server for server in servers}
         self._remembered = dict(self._servers)
         self._applied = 0
+        self._spared: frozenset[str] = frozenset()
         self._answered = False
         self._patient_until = time.monotonic() + _START_PATIENCE
         self._patience: dict[str, float] = {}
@@ -85,7 +86,7 @@ class Keeper:
             settled = self._apply()
             self._tell("haproxy", "")
             self._answered = True
-            if fleet is not None:
+            if fleet is not None and not self._spared:
                 self._applied = fleet.revision
         except RuntimeApiError as error:
             self._tell("haproxy", str(error) if self._answered or time.monotonic() > self._patient_until else "")
@@ -109,9 +110,13 @@ class Keeper:
 
     def _apply(self) -> bool:
         """Bring HAProxy closer to the servers; whether nothing was left to do. Raises RuntimeApiError."""
-        found = self._api.servers(BACKEND)
-        steps = commands(self._servers, found, impatient=self._overdue(found))
+        found = {backend: self._api.servers(backend) for backend in BACKENDS}
+        impatient = self._overdue(name for servers in found.values() for name in servers)
+        self._spared = last_usable(self._servers, found[BACKEND])
         refused: CommandRefused | None = None
+        steps: list[tuple[str, str]] = []
+        for backend, servers in found.items():
+            steps += commands(self._servers, servers, backend=backend, impatient=impatient, spared=self._spared)
         for text, answer in steps:
             try:
                 self._api.expect(text, answer)
@@ -121,12 +126,12 @@ class Keeper:
                     refused = error
         if refused is not None:
             raise refused
-        return not steps
+        return not steps and not self._spared
 
     def _overdue(self, found: Iterable[str]) -> frozenset[str]:
         """Servers that should be gone and had graceful_timeout for their transfers."""
         now = time.monotonic()
-        going = [name for name in found if name not in self._servers]
+        going = {name for name in found if name not in self._servers}
         self._patience = {name: self._patience.get(name, now + self._settings.graceful_timeout) for name in going}
         return frozenset(name for name, until in self._patience.items() if now > until)
 

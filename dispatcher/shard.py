@@ -28,8 +28,8 @@ SLOW_START: Final = 30.0
 KILL_MARGIN: Final = 10.0
 CRASHES: Final = 5
 CRASH_WINDOW: Final = 60.0
-# A dispatcher that did not react to a drain in this time is not waited for.
-DRAIN_PATIENCE: Final = 5.0
+# A dispatcher that lives and did not react to a drain in this time is not waited for: its host may be busy.
+DRAIN_PATIENCE: Final = 30.0
 # What a dispatcher sent before it drained has arrived by then.
 DRAIN_SETTLING: Final = 0.2
 

@@ -237,6 +237,7 @@ def _make_context(request: Request) -> RequestContext:
     context.now = request.now
     context.source_ip = environ.get("REMOTE_ADDR", "")
     context.secure = environ.get("wsgi.url_scheme") == "https"
+    context.tls_version = environ.get("shardgate.tls", "").removeprefix("TLSv")
     context.header = request.header
     context.query = request.query
     context.region = services.settings.region

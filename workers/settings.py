@@ -215,6 +215,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
             0,
         ),
         Option(
+            "requests_per_client",
+            Whole(0, 1_000_000),
+            "Requests a second that HAProxy takes from one address, over 5 s; more get 503 SlowDown. 0: no limit.",
+            0,
+        ),
+        Option(
             "response_timeout",
             Seconds(1, 86400),
             "Seconds that HAProxy waits for a shard that says nothing, before it answers 504.",
@@ -388,6 +394,7 @@ class Settings(ServiceSettings):
     shard_expiry: float = 10.0
     max_connections: int = 10_000
     connections_per_client: int = 0
+    requests_per_client: int = 0
     response_timeout: float = 900.0
     balance_factor: int = 150
     haproxy: Path | None = None

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from dispatcher.proxy import INSTALL_HINT
-from tests.support.gateway import Gateway, wait_until
+from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_client, wait_until
 
 MIB = 1 << 20
 DOMAIN = "s3.example.test"
@@ -280,6 +280,15 @@ def test_https_and_http2_and_a_renewed_certificate(start_gateway: Callable[..., 
     shown = subprocess.run([*curl, "-w", " %{http_version}"], capture_output=True, text=True, check=True).stdout
     assert '"status": "ready"' in shown
     assert shown.endswith(" 2")
+
+    # The worker knows that the client came by TLS, though the dispatcher's connection to it is a plain one.
+    client = s3_client(f"https://{gateway.host}:{gateway.port}", ACCESS_KEY, SECRET_KEY, verify=False)
+    client.create_bucket(Bucket="secured")
+    upload = client.create_multipart_upload(Bucket="secured", Key="k")["UploadId"]
+    part = client.upload_part(Bucket="secured", Key="k", UploadId=upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    done = client.complete_multipart_upload(Bucket="secured", Key="k", UploadId=upload, MultipartUpload=parts)
+    assert done["Location"].startswith("https://")
 
     make_certificate(tmp_path, "second.example")
     wait_until(lambda: shown_certificate(gateway) != first, timeout=30, what="the new certificate")

@@ -283,6 +283,17 @@ def test_one_address_gets_so_many_connections(fleet):
         client.close()
 
 
+def test_one_address_gets_so_many_requests(fleet):
+    one = fleet("shard-1", requests_per_client="3")
+    answers = [one.ask("/b/k") for _ in range(20)]
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses[200] <= 15
+    assert statuses[200] + statuses[503] == 20
+    assert answers[-1].headers["retry-after"] == "1"
+    assert_document(answers[-1], "SlowDown")
+    assert one.ask("/-/dispatcher").status == 200
+
+
 def test_only_the_storage_takes_a_shard_out(fleet):
     """Redis is shared by all: a shard that misses it still serves, and so the stand-ins say all the time."""
     one = fleet("shard-1", "shard-2")
@@ -291,6 +302,18 @@ def test_only_the_storage_takes_a_shard_out(fleet):
     assert set(one.places(KEYS[:20])) == {"shard-2"}
     one.stubs[0].ready = one.stubs[1].ready
     one.wait_usable(2)
+
+
+def test_when_every_check_fails_all_shards_are_asked(fleet):
+    """What fails for all at once is what they share, or a busy host: refusing everything helps nobody."""
+    one = fleet("shard-1", "shard-2")
+    for shard in one.stubs:
+        shard.ready = b'{"status": "not ready", "backend": "failed: no answer in time", "redis": "ok"}'
+    one.wait_usable(0)
+    assert set(one.places(KEYS[:20])) == {"shard-1", "shard-2"}
+    assert one.ask("/-/dispatcher").status == 503
+    one.api.expect("set server any-shard/shard-1 state drain")
+    assert set(one.places(KEYS[:20])) == {"shard-2"}
 
 
 def test_many_slow_heads_do_not_stop_others(fleet):

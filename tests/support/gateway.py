@@ -250,7 +250,9 @@ class Gateway:
         self.stop()
 
 
-def s3_client(endpoint: str, access_key: str, secret_key: str, *, region: str = REGION, **config: Any) -> Any:
+def s3_client(
+    endpoint: str, access_key: str, secret_key: str, *, region: str = REGION, verify: bool | None = None, **config: Any
+) -> Any:
     """A boto3 S3 client for any endpoint, without boto3's own configuration files and retries."""
     import boto3
     from botocore.config import Config
@@ -265,6 +267,7 @@ def s3_client(endpoint: str, access_key: str, secret_key: str, *, region: str = 
     return boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
+        verify=verify,
         region_name=region,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,

@@ -63,13 +63,13 @@ class Connection:
             self._service.log.debug("Connection from %s ended: %s", self._template["REMOTE_ADDR"], error)
 
     def proxied(self, mode: str, allowed: bool) -> bool:
-        """Read a PROXY header and take the client's address from it; false when the connection is to be closed."""
+        """Read a PROXY header and take from it who the client is; false when the connection is to be closed."""
         deadline = monotonic() + self._limits.head_timeout
         try:
             try:
                 buffer = self._transport.recv(_RECV_BYTES, deadline)
                 more = lambda: self._transport.recv(_RECV_BYTES, deadline)  # noqa: E731
-                address, self._buffer = read_proxy_header(buffer, more, mode, allowed)
+                client, self._buffer = read_proxy_header(buffer, more, mode, allowed)
             except BadHead as refusal:
                 self._service.log.warning("Refused a connection from %s: %s", self._template["REMOTE_ADDR"], refusal)
                 self._refuse(refusal.error, refusal.status)
@@ -77,9 +77,13 @@ class Connection:
         except OSError as error:
             self._service.log.debug("Connection from %s ended: %s", self._template["REMOTE_ADDR"], error)
             return False
-        if address is not None:
-            self._template["REMOTE_ADDR"] = address[0]
-            self._template["REMOTE_PORT"] = str(address[1])
+        if client is not None:
+            self._template["REMOTE_ADDR"] = client.address
+            self._template["REMOTE_PORT"] = str(client.port)
+            if client.tls:
+                # The client's connection, which ends at the proxy, is what policies and Location are about.
+                self._template["wsgi.url_scheme"] = "https"
+                self._template["shardgate.tls"] = client.tls
         return True
 
     # heads

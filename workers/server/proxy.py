@@ -1,12 +1,12 @@
-"""The PROXY protocol, versions 1 and 2: a load balancer's word on who the client is.
+"""The PROXY protocol, versions 1 and 2: a load balancer's word on who the client is, and whether it came by TLS.
 
 Source: "The PROXY protocol", HAProxy, section 2.
 """
 
 import ipaddress
 import struct
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from workers.protocol.errors import S3Error
 from workers.server.errors import BadHead
@@ -16,16 +16,26 @@ _LINE_BYTES: Final = 107  # the longest line of version 1, CRLF included
 _BLOCK_BYTES: Final = 4096  # version 2 with all its options; longer ones are nobody's
 _STREAM: Final = {1: (4, "!4s4sHH"), 2: (6, "!16s16sHH")}
 
-Address = tuple[str, int]
+_TLS: Final = 0x20  # PP2_TYPE_SSL, section 2.2.5
+_TLS_CLIENT: Final = 0x01  # PP2_CLIENT_SSL: the client's own connection
+_TLS_VERSION: Final = 0x21  # PP2_SUBTYPE_SSL_VERSION
+
+
+class Client(NamedTuple):
+    """Who the client is. `tls` is the version as OpenSSL names it, "TLSv1.3"; empty for a connection without TLS."""
+
+    address: str
+    port: int
+    tls: str = ""
 
 
 def read_proxy_header(
     buffer: bytes, more: Callable[[], bytes], mode: str, allowed: bool
-) -> tuple[Address | None, bytes]:
+) -> tuple[Client | None, bytes]:
     """Take a PROXY header off the start of a connection.
 
     `buffer` is what was received, `more` receives more (b"" at the end), `mode` is gunicorn's `proxy_protocol` (v1, v2
-    or auto). Returns the client's address (None: the peer itself) and the bytes behind the header. A connection
+    or auto). Returns the client (None: the peer itself) and the bytes behind the header. A connection
     without a header is left as it is. Raises BadHead for a malformed header or a peer that may not send one.
     """
     versions = {"v1": (1,), "v2": (2,)}.get(mode, (1, 2))
@@ -52,7 +62,7 @@ def _fill(buffer: bytes, more: Callable[[], bytes]) -> bytes:
     return buffer + data
 
 
-def _version1(buffer: bytes, more: Callable[[], bytes]) -> tuple[Address | None, bytes]:
+def _version1(buffer: bytes, more: Callable[[], bytes]) -> tuple[Client | None, bytes]:
     while (end := buffer.find(b"\r\n", 0, _LINE_BYTES)) < 0:
         if len(buffer) >= _LINE_BYTES:
             raise BadHead("PROXY line is too long")
@@ -74,10 +84,10 @@ def _version1(buffer: bytes, more: Callable[[], bytes]) -> tuple[Address | None,
         raise BadHead("address of another family in PROXY line")
     if not all(port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535 for port in ports):
         raise BadHead("malformed port in PROXY line")
-    return (str(source), int(ports[0])), rest
+    return Client(str(source), int(ports[0])), rest
 
 
-def _version2(buffer: bytes, more: Callable[[], bytes]) -> tuple[Address | None, bytes]:
+def _version2(buffer: bytes, more: Callable[[], bytes]) -> tuple[Client | None, bytes]:
     while len(buffer) < 16:
         buffer = _fill(buffer, more)
     version_command, family_transport, size = struct.unpack_from("!BBH", buffer, 12)
@@ -93,4 +103,26 @@ def _version2(buffer: bytes, more: Callable[[], bytes]) -> tuple[Address | None,
     if family_transport & 15 != 1 or size < struct.calcsize(layout):
         raise BadHead("malformed PROXY block")
     source, _, port, _ = struct.unpack_from(layout, buffer, 16)
-    return (str(ipaddress.ip_address(source)), port), rest
+    tls = _tls(buffer[16 + struct.calcsize(layout) : 16 + size])
+    return Client(str(ipaddress.ip_address(source)), port, tls), rest
+
+
+def _tls(options: bytes) -> str:
+    """The TLS version that the options behind the addresses tell of."""
+    for kind, value in _options(options):
+        # client, a bit field, and verify, which is about client certificates; then options of the same form.
+        if kind == _TLS and len(value) >= 5 and value[0] & _TLS_CLIENT:
+            found = next((inner for kind, inner in _options(value[5:]) if kind == _TLS_VERSION), b"TLS")
+            return found.decode("latin-1")
+    return ""
+
+
+def _options(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while data:
+        if len(data) < 3:
+            raise BadHead("malformed option in PROXY block")
+        kind, size = struct.unpack_from("!BH", data)
+        if len(data) < 3 + size:
+            raise BadHead("malformed option in PROXY block")
+        yield kind, data[3 : 3 + size]
+        data = data[3 + size :]

@@ -234,6 +234,11 @@ class TlsTransport(Transport):
 
     __slots__ = ()
 
+    @property
+    def version(self) -> str:
+        """The protocol's version as OpenSSL names it, "TLSv1.3"; known after the handshake."""
+        return self._sock.version() or ""
+
     def handshake(self, deadline: float) -> None:
         """Shake hands. Raises Expired, or OSError (ssl.SSLError among them)."""
         self.deadline = deadline

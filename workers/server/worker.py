@@ -150,7 +150,8 @@ class ShardgateWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._transports.add(transport)
         try:
             if self._tls is not None:
-                transport = self._handshake(client, transport)
+                transport = secured = self._handshake(client, transport)
+                template["shardgate.tls"] = secured.version
             connection = Connection(self._service, transport, template)
             mode = self.cfg.proxy_protocol
             if mode == "off" or connection.proxied(mode, self._may_send_proxy_header(address)):

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from dispatcher.fleet import Roster, commands, dump_servers, load_servers, resolve
-from dispatcher.haproxy import Server
+from dispatcher.fleet import Roster, commands, dump_servers, last_usable, load_servers, resolve
+from dispatcher.haproxy import LAST_RESORT, Server
 from dispatcher.registry import DRAIN, DRAINING, LEFT, REMOVE, STARTING, UP, Face, Fleet, Pulse, Shard
 from dispatcher.runtime_api import ServerState
 
@@ -127,7 +127,7 @@ def test_nothing_to_do():
 
 def test_a_new_server_is_added_with_its_number_and_checks():
     add, health, state = texts([SERVER], [])
-    assert add.startswith("add server shards/a 10.0.0.1:9000 id 7 weight 100 maxconn 3000 send-proxy-v2 check ")
+    assert add.startswith("add server shards/a 10.0.0.1:9000 id 7 weight 100 maxconn 3000 send-proxy-v2-ssl check ")
     assert (health, state) == ("enable health shards/a", "set server shards/a state ready")
     drained = dataclasses.replace(SERVER, accepting=False)
     assert texts([drained], [])[-1] == "set server shards/a state drain"
@@ -140,6 +140,46 @@ def test_drain_and_back():
     assert texts([drained], [dataclasses.replace(STATE, status="DRAIN 1/2")]) == []
     assert texts([SERVER], [dataclasses.replace(STATE, status="DRAIN")]) == ["set server shards/a state ready"]
     assert texts([SERVER], [dataclasses.replace(STATE, status="MAINT")]) == ["set server shards/a state ready"]
+
+
+def test_what_takes_requests_comes_before_what_takes_none():
+    other = dataclasses.replace(SERVER, name="b", number=8)
+    drained = dataclasses.replace(SERVER, accepting=False)
+    draining = dataclasses.replace(STATE, name="b", number=8, status="DRAIN")
+    assert texts([drained, other], [STATE, draining]) == [
+        "set server shards/b state ready",
+        "set server shards/a state drain",
+    ]
+
+
+def test_the_last_usable_server_is_spared_until_another_one_is_usable():
+    other = dataclasses.replace(SERVER, name="b", number=8)
+    drained = dataclasses.replace(SERVER, accepting=False)
+
+    def spared(wanted, *found):
+        return last_usable({one.name: one for one in wanted}, {one.name: one for one in found})
+
+    for status in ("DOWN", "DOWN 1/2", "DRAIN", "MAINT"):
+        state = dataclasses.replace(STATE, name="b", number=8, status=status)
+        assert spared([drained, other], STATE, state) == {"a"}
+        assert spared([other], STATE, state) == {"a"}
+    assert spared([drained, other], STATE) == {"a"}
+    assert spared([drained, other], STATE, dataclasses.replace(state, status="UP 1/3")) == set()
+    # An operator who wants everything drained gets that.
+    assert spared([drained], STATE) == set()
+    assert spared([], STATE) == set()
+    assert texts([drained], [STATE], spared=frozenset("a")) == []
+    assert texts([], [STATE], spared=frozenset("a")) == []
+
+
+def test_the_last_resort_has_the_same_servers_without_checks():
+    add, state = texts([SERVER], [], backend=LAST_RESORT)
+    assert add.startswith("add server any-shard/a 10.0.0.1:9000 id 7 weight 100 maxconn 3000 send-proxy-v2-ssl pool-")
+    assert state == "set server any-shard/a state ready"
+    unchecked = dataclasses.replace(STATE, status="no check")
+    assert texts([SERVER], [unchecked], backend=LAST_RESORT) == []
+    drained = dataclasses.replace(SERVER, accepting=False)
+    assert texts([drained], [unchecked], backend=LAST_RESORT) == ["set server any-shard/a state drain"]
 
 
 def test_a_busy_server_is_drained_before_it_is_deleted():

@@ -58,7 +58,7 @@ def test_a_shard_is_told_the_same_way_in_the_file_and_at_run_time(tmp_path):
     assert f"    server shard-1 {server_arguments(SERVERS[0])}\n" in text
     assert f"    server shard-2 {server_arguments(SERVERS[1])} disabled\n" in text
     # Idle connections take no more than a third of what a small shard has.
-    assert " maxconn 3 send-proxy-v2 " in text
+    assert " maxconn 3 send-proxy-v2-ssl " in text
     assert " pool-low-conn 1 pool-max-conn 1 " in text
 
 

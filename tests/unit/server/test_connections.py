@@ -312,9 +312,36 @@ def test_proxy_header(proxied: Server, header: bytes, expected: tuple[str, str] 
             assert peer(client) == (expected or own)
 
 
+def option(kind: int, value: bytes) -> bytes:
+    return struct.pack("!BH", kind, len(value)) + value
+
+
+def tls(client: int, *inner: bytes) -> bytes:
+    return INET + option(1, b"h2") + option(0x20, struct.pack("!BI", client, 0) + b"".join(inner))
+
+
+@pytest.mark.parametrize(
+    ("block", "scheme"),
+    [
+        (tls(1, option(0x23, b"cipher"), option(0x21, b"TLSv1.3")), "https TLSv1.3"),
+        (tls(7), "https TLS"),
+        # Not the client's own connection, or none.
+        (tls(2, option(0x21, b"TLSv1.3")), "http "),
+        (INET, "http "),
+    ],
+)
+def test_proxy_header_tells_of_tls(proxied: Server, block: bytes, scheme: str) -> None:
+    with proxied.connect() as client:
+        client.send(version2(1, 0x11, block))
+        seen = client.get("/environ").json()
+        assert f"{seen['wsgi.url_scheme']} {seen.get('shardgate.tls', '')}" == scheme
+
+
 @pytest.mark.parametrize(
     "header",
-    [b"PROXY TCP4 10.1.2.3 10.0.0.1 4321\r\n", b"PROXY TCP4 10.1.2.300 10.0.0.1 1 2\r\n", b"PROXY TCP4 ::1 ::1 1 2\r\n",
+    [version2(1, 0x11, INET + b"\x20\0"), version2(1, 0x11, INET + b"\x20\0\x09\1"),
+     version2(1, 0x11, tls(1, b"\x21\0\5")),
+     b"PROXY TCP4 10.1.2.3 10.0.0.1 4321\r\n", b"PROXY TCP4 10.1.2.300 10.0.0.1 1 2\r\n", b"PROXY TCP4 ::1 ::1 1 2\r\n",
      b"PROXY TCP4 10.1.2.3 10.0.0.1 65536 80\r\n", b"PROXY TCP4 10.1.2.3 10.0.0.1 +1 80\r\n", b"PROXY UDP4 a b 1 2\r\n",
      b"PROXY " + b"x" * 200, b"PROXY \r\n", version2(2, 0x11, INET), version2(1, 0x12, INET),
      version2(1, 0x11, INET[:-1]), SIGNATURE + b"\x11\x11\0\0", SIGNATURE + b"\x21\x11\xff\xff"],
