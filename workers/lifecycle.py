@@ -6,7 +6,7 @@ import logging
 import random
 import ssl
 import tomllib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import redis
@@ -20,7 +20,7 @@ from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.auth_cache import AuthCache, root_identity
 from workers.iam.identities import Identities
 from workers.iam.oidc import HttpFetch, Issuers
-from workers.iam.opening import open_registry, open_sealer, open_store
+from workers.iam.opening import open_people, open_registry, open_sealer, open_store
 from workers.iam.registry import Registry
 from workers.iam.sessions import Sessions
 from workers.iam.stores.shared import Cached
@@ -35,12 +35,19 @@ from workers.state.uploads import Uploads
 from workers.telemetry import logs
 from workers.telemetry.recorder import Recorder
 
+if TYPE_CHECKING:
+    # They need an extra.
+    from workers.iam.account_sync import AccountSync, Report
+
 logger = logging.getLogger("shardgate.lifecycle")
 
 JANITOR_LOCK: Final = "shardgate:v1:janitor"
 """Held by the one worker of the fleet that sweeps at the moment; expires by itself."""
 
 NOTE_USES_SECONDS: Final = 60.0
+
+PEOPLE_LOCK: Final = "shardgate:v1:people"
+"""The same of the worker that brings accounts in step with a directory."""
 
 JANITOR: Final = Caller(account_id=ROOT_ACCOUNT_ID, user_name="janitor", uid=0, gid=0)
 """On whose behalf the storage is swept."""
@@ -69,6 +76,7 @@ def open_services(settings: Settings) -> Services:
     identities = Identities(read)
     root = root_identity(settings.access_key, settings.secret_key)
     sessions = Sessions(sealer, read, identities, root)
+    registry = open_registry(settings, store, sealer, changes, client)
     return Services(
         settings=settings,
         backend=backend,
@@ -82,7 +90,8 @@ def open_services(settings: Settings) -> Services:
             unknown_rate=settings.unknown_key_rate,
         ),
         recorder=recorder,
-        registry=open_registry(settings, store, sealer, changes, client),
+        registry=registry,
+        account_sync=open_people(settings, registry),
         identities=identities,
         usage=KeyUsage(Registry(store, sealer), client),
         sealer=sealer,
@@ -167,6 +176,8 @@ def worker_started(worker: Any) -> None:
     gevent.spawn(sweep_regularly, services)
     if services.budgets is not None:
         gevent.spawn(settle_regularly, services.budgets)
+    if services.account_sync is not None and not services.settings.read_only:
+        gevent.spawn(sync_accounts_regularly, services, services.account_sync)
     gevent.spawn(note_uses_regularly, services)
     if services.settings.redis_url:
         settings = services.settings
@@ -179,6 +190,34 @@ def settle_regularly(budgets: Budgets) -> None:
     while True:
         gevent.sleep(SETTLE_SECONDS)
         budgets.settle()
+
+
+def sync_accounts_regularly(services: Services, sync: AccountSync) -> None:
+    """Bring accounts in step with a directory, in one worker of the fleet at a time."""
+    interval = services.settings.ldap_people_interval
+    gevent.sleep(random.uniform(0.0, min(1.0, interval)))  # noqa: S311 -- no secret
+    told: list[str] = []
+    while True:
+        if _may_run(services, PEOPLE_LOCK, interval):
+            try:
+                report = sync.run()
+            except BackendError as error:
+                logger.warning("accounts are not brought in step with the directory: %s", error)
+            else:
+                _tell(report, told)
+        gevent.sleep(interval)
+
+
+def _tell(report: Report, told: list[str]) -> None:
+    """Log what a run has changed, and what it could not if that is news."""
+    for what in ("created", "changed", "disabled"):
+        names = getattr(report, what)
+        if names:
+            logger.info("accounts of the directory: %s %s", what, ", ".join(sorted(names)))
+    if report.complaints != told:
+        for line in report.complaints:
+            logger.warning("accounts of the directory: %s", line)
+        told[:] = report.complaints
 
 
 def worker_stopping(worker: Any) -> None:
@@ -234,11 +273,16 @@ def _sweep_uploads(services: Services) -> int:
 
 
 def _may_sweep(services: Services) -> bool:
-    """Whether this worker is the one to sweep. Without Redis all of them sweep, which is only wasteful."""
+    """Whether this worker is the one to sweep."""
+    return _may_run(services, JANITOR_LOCK, services.settings.janitor_interval)
+
+
+def _may_run(services: Services, lock: str, interval: float) -> bool:
+    """Whether this worker is the one for a job. Without Redis all of them do it, which is only wasteful."""
     if services.redis is None:
         return True
-    lifetime = max(1, int(services.settings.janitor_interval * 1000 * 0.9))
+    lifetime = max(1, int(interval * 1000 * 0.9))
     try:
-        return bool(services.redis.set(JANITOR_LOCK, b"1", nx=True, px=lifetime))
+        return bool(services.redis.set(lock, b"1", nx=True, px=lifetime))
     except redis.RedisError:
         return True

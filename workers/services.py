@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -29,6 +30,10 @@ from workers.state.announcements import Changes
 from workers.state.uploads import Uploads
 from workers.telemetry.recorder import Recorder
 
+if TYPE_CHECKING:
+    # It needs an extra.
+    from workers.iam.account_sync import AccountSync
+
 
 def _host_id() -> str:
     """What x-amz-id-2 says: which worker answered, in a form that tells an outsider nothing."""
@@ -46,6 +51,7 @@ class Services:
         identities: the same for requests, read through Redis, with their policies ready for evaluation.
         usage: notes which access keys are used.
         sealer: seals secrets under the master key.
+        account_sync: keeps accounts for the people of a directory; None where that is off.
         budgets: holds accounts and buckets to their budgets; None where that is off.
         sessions: issues temporary credentials.
         issuers: verifies tokens of OpenID Connect; None without such issuers.
@@ -69,6 +75,7 @@ class Services:
     budgets: Budgets | None = None
     sessions: Sessions | None = None
     issuers: Issuers | None = None
+    account_sync: AccountSync | None = None
     changes: Changes = field(default_factory=lambda: Changes(None))
     redis: redis.Redis | None = None
     uploads: Uploads | None = None

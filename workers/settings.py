@@ -34,7 +34,7 @@ from workers.settings_option import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from workers.settings_option import Option as Option
 from workers.settings_option import SettingsError as SettingsError
 from workers.settings_option import section
-from workers.settings_services import BUDGETS, LDAP, MASTER_KEYS, VAULT, ServiceSettings, check_services
+from workers.settings_services import BUDGETS, LDAP, MASTER_KEYS, PEOPLE, VAULT, ServiceSettings, check_services
 
 ROOT_CREDENTIALS_FILE: Final = "root-credentials.json"
 MASTER_KEY_FILE: Final = "master-key"
@@ -331,7 +331,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
             "PEM file with the authorities that signed the certificates of these issuers, instead of the system's.",
         ),
     ),
-    *section("Directory", *LDAP),
+    *section("Directory", *LDAP, *PEOPLE),
     *section("Vault", *VAULT),
     *section("Budgets", *BUDGETS),
     *section(

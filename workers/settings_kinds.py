@@ -81,6 +81,21 @@ class Secret(_Single):
 
 
 @dataclass(frozen=True, slots=True)
+class Password(Secret):
+    """A secret of somebody else's, in which there may be anything but control characters."""
+
+    shortest: int = 1
+    longest: int = 1024
+
+    def parse(self, raw: object, base: Path) -> str:
+        if not isinstance(raw, str):
+            raise ValueError("must be text")
+        if len(raw) > self.longest or any(ord(character) < 32 or ord(character) == 127 for character in raw):
+            raise ValueError(f"must be up to {self.longest} printable characters")
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
 class MasterKeys(Secret):
     """Several secrets, separated by blanks or line ends; kept one a line."""
 

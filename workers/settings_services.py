@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from workers.settings_kinds import FilePath, MasterKeys, Names, Seconds, Secret, Switch, Text, Url, Whole
+from workers.settings_kinds import FilePath, MasterKeys, Names, Password, Seconds, Secret, Switch, Text, Url, Whole
 from workers.settings_option import Option, SettingsError
 
+_ATTRIBUTE: Final = r"[A-Za-z][A-Za-z0-9-]*"
 _PLACE: Final = r"[^/\s]+/[^\s]+"
 
 MASTER_KEYS: Final = (
@@ -56,7 +57,7 @@ LDAP: Final = (
         "device",
     ),
     Option("ldap_bind_dn", Text(), "DN that the gateway binds as; empty for anonymous.", ""),
-    Option("ldap_bind_password", Secret(1, 1024), "Its password.", ""),
+    Option("ldap_bind_password", Password(), "Its password.", ""),
     Option("ldap_start_tls", Switch(), "Encrypt connections of `ldap://`, and refuse those that cannot be.", True),
     Option(
         "ldap_ca",
@@ -65,6 +66,31 @@ LDAP: Final = (
         default_text="the system's",
     ),
     Option("ldap_timeout", Seconds(0.1, 60), "Seconds for connecting, and for each answer.", 5.0),
+)
+
+PEOPLE: Final = (
+    Option(
+        "ldap_people_base",
+        Text(),
+        "DN below which the people are who shall have accounts, whatever the store of identities is; empty for none. "
+        "`ldap_urls` and the other settings of the connection hold for them, too.",
+        "",
+    ),
+    Option("ldap_people_filter", Text(pattern=r"\(.+\)"), "Which entries are people.", "(objectClass=posixAccount)"),
+    Option("ldap_people_interval", Seconds(1, 86400), "Seconds between two looks at them.", 60.0),
+    Option("ldap_name_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the account's name.", "uid"),
+    Option("ldap_access_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the access key.", "uid"),
+    Option("ldap_secret_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the secret key.", ""),
+    Option(
+        "ldap_role_attribute",
+        Text(pattern=_ATTRIBUTE),
+        "Attribute that is `user` for those who may not create buckets, `userplus` or `admin` for those who may; who "
+        "has none may.",
+        "",
+    ),
+    Option("ldap_email_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the e-mail address.", "mail"),
+    Option("ldap_uid_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the user id in the storage.", "uidNumber"),
+    Option("ldap_gid_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the group id in the storage.", "gidNumber"),
 )
 
 VAULT: Final = (
@@ -141,6 +167,16 @@ class ServiceSettings:
     ldap_start_tls: bool = True
     ldap_ca: Path | None = None
     ldap_timeout: float = 5.0
+    ldap_people_base: str = ""
+    ldap_people_filter: str = "(objectClass=posixAccount)"
+    ldap_people_interval: float = 60.0
+    ldap_name_attribute: str = "uid"
+    ldap_access_attribute: str = "uid"
+    ldap_secret_attribute: str = ""
+    ldap_role_attribute: str = ""
+    ldap_email_attribute: str = "mail"
+    ldap_uid_attribute: str = "uidNumber"
+    ldap_gid_attribute: str = "gidNumber"
     vault_url: str = ""
     vault_namespace: str = ""
     vault_mount: str = "secret"
@@ -175,9 +211,13 @@ def check_services(values: Mapping[str, Any], origins: Mapping[str, str]) -> Non
         for name in ("ldap_urls", "ldap_base"):
             if not values[name]:
                 raise SettingsError(f'{name} is not set, but iam_store is "ldap" ({origins["iam_store"]})')
-        if values["ldap_bind_dn"] and not values["ldap_bind_password"]:
-            # A server would take an empty password for an anonymous one (RFC 4513, section 5.1.2).
-            raise SettingsError(f"ldap_bind_password is not set, but ldap_bind_dn is ({origins['ldap_bind_dn']})")
+    if values["ldap_people_base"]:
+        for name in ("ldap_urls", "ldap_name_attribute", "ldap_access_attribute", "ldap_secret_attribute"):
+            if not values[name]:
+                raise SettingsError(f"{name} is not set, but ldap_people_base is ({origins['ldap_people_base']})")
+    if values["ldap_bind_dn"] and not values["ldap_bind_password"]:
+        # A server would take an empty password for an anonymous one (RFC 4513, section 5.1.2).
+        raise SettingsError(f"ldap_bind_password is not set, but ldap_bind_dn is ({origins['ldap_bind_dn']})")
 
 
 def _check_vault(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:

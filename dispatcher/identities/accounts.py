@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.identities.common import as_json, find_account, moment, show, show_all, with_registry
+from dispatcher.identities.common import (
+    as_json,
+    find_account,
+    moment,
+    opened,
+    show,
+    show_all,
+    with_registry,
+    with_settings,
+)
 from dispatcher.identities.keys import announce_key
 from dispatcher.processes import SupervisionError
+from workers.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from workers.iam.records import AccountRecord
@@ -176,6 +186,22 @@ def delete(registry: Registry, name: str, cascade: bool) -> None:
     account = _changeable(registry, name)
     registry.delete_account(account.id, cascade=cascade)
     click.echo(f"{account.name} is deleted")
+
+
+@accounts.command()
+@with_settings
+@as_json
+def sync(settings: Settings, as_json: bool) -> None:
+    """Bring accounts in step with the people of the directory that `ldap_people_base` names, now."""
+    from dataclasses import asdict
+
+    from workers.iam.opening import open_people
+
+    with opened(settings) as found:
+        syncing = open_people(settings, found.registry)
+        if syncing is None:
+            raise SettingsError("ldap_people_base is not set: there is no directory to bring accounts in step with")
+        show(asdict(syncing.run()), json_wanted=as_json)
 
 
 def _changeable(registry: Registry, name: str) -> AccountRecord:

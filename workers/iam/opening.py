@@ -20,6 +20,8 @@ from workers.settings import MASTER_KEY_FILE, Settings, SettingsError
 from workers.state.announcements import Changes
 
 if TYPE_CHECKING:
+    from workers.iam.account_sync import AccountSync
+    from workers.iam.ldap import LdapPool
     from workers.iam.vault import VaultSession
 
 
@@ -95,25 +97,55 @@ def open_vault(settings: Settings) -> VaultSession:
     )
 
 
-def _open_ldap(settings: Settings) -> DocumentStore:
-    try:
-        from workers.iam.ldap import LdapOptions, LdapPool
-        from workers.iam.stores.ldap import LdapDocuments
-    except ImportError as error:
-        raise _missing("iam_store", "ldap", error) from None
-    _check_readable("ldap_ca", settings.ldap_ca)
-    options = LdapOptions(
-        urls=settings.ldap_urls,
-        start_tls=settings.ldap_start_tls,
-        ca=settings.ldap_ca,
-        bind_dn=settings.ldap_bind_dn,
-        bind_password=settings.ldap_bind_password,
-        timeout=settings.ldap_timeout,
+def open_people(settings: Settings, registry: Registry) -> AccountSync | None:
+    """What keeps accounts for the people of a directory; None where that is off. Raises `SettingsError`."""
+    if not settings.ldap_people_base:
+        return None
+    pool = _open_pool(settings, "ldap_people_base")
+    # Its module needs the extra, too.
+    from workers.iam.account_sync import AccountSync
+    from workers.iam.people import PeopleOptions, read_people
+
+    options = PeopleOptions(
+        base=settings.ldap_people_base,
+        filter=settings.ldap_people_filter,
+        name=settings.ldap_name_attribute,
+        access_key=settings.ldap_access_attribute,
+        secret=settings.ldap_secret_attribute,
+        role=settings.ldap_role_attribute,
+        email=settings.ldap_email_attribute,
+        uid=settings.ldap_uid_attribute,
+        gid=settings.ldap_gid_attribute,
     )
+    return AccountSync(registry, lambda: read_people(pool, options), settings.ldap_people_base)
+
+
+def _open_ldap(settings: Settings) -> DocumentStore:
+    pool = _open_pool(settings, "iam_store")
+    from workers.iam.stores.ldap import LdapDocuments
+
     try:
-        return LdapDocuments(LdapPool(options), settings.ldap_base, settings.ldap_form)
+        return LdapDocuments(pool, settings.ldap_base, settings.ldap_form)
     except ValueError as error:
         raise SettingsError(f"ldap_base: {error}") from None
+
+
+def _open_pool(settings: Settings, needing: str) -> LdapPool:
+    try:
+        from workers.iam.ldap import LdapOptions, LdapPool
+    except ImportError as error:
+        raise _missing(needing, "ldap", error) from None
+    _check_readable("ldap_ca", settings.ldap_ca)
+    return LdapPool(
+        LdapOptions(
+            urls=settings.ldap_urls,
+            start_tls=settings.ldap_start_tls,
+            ca=settings.ldap_ca,
+            bind_dn=settings.ldap_bind_dn,
+            bind_password=settings.ldap_bind_password,
+            timeout=settings.ldap_timeout,
+        )
+    )
 
 
 def _missing(setting: str, extra: str, error: ImportError) -> SettingsError:

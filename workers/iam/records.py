@@ -97,6 +97,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             the old and the new one.
         access_keys: the keys of the account itself. A key counts only while it is listed here, or by its user.
         changed: of the claims.
+        origin: where the account comes from when not from an administrator; see `workers.iam.account_sync`.
     """
 
     id: str
@@ -113,6 +114,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     claims: tuple[str, ...] = ()
     changed: int = 0
     access_keys: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def number(self) -> str:
