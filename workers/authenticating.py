@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from workers.iam.auth_cache import AuthCache
 from workers.iam.identities import Identity
 from workers.protocol.errors import S3Error
 from workers.protocol.sigv4 import authenticate
-from workers.request import Request
+from workers.request import Request, environ_key
 from workers.routing import S3, Service
 
-TOKEN: str = "x-amz-security-token"  # noqa: S105 -- the name of a header
+TOKEN: Final = "x-amz-security-token"  # noqa: S105 -- the name of a header
+
+
+_TOKEN_KEY: Final = environ_key(TOKEN)
 
 
 class Claim:
@@ -35,7 +40,8 @@ class Claim:
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
         if token != self._token:
             raise S3Error("InvalidToken")
-        self._auth.note_use(identity)
+        if not identity.principal.root:
+            self._auth.note_use(identity)
         request.identity = identity
         request.access_key = access_key
         request.account = identity.account
@@ -51,7 +57,7 @@ def authenticate_request(request: Request, service: Service = S3, body_sha256: s
     Raises `S3Error`; `StorageUnavailable` when identities cannot be read.
     """
     services = request.services
-    token = request.header(TOKEN)
+    token = request.environ.get(_TOKEN_KEY)
     if token is None and request.query and request.header("authorization") is None:
         token = _token_in_query(request)
     claim = Claim(services.auth, token, request.now)

@@ -6,8 +6,9 @@ operation whose row says so decides for itself what its body or headers name: a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from backends.api import BucketRecord, NoSuchBucket, NoSuchObject, NoSuchUpload, NoSuchVersion
 from workers.buckets import KnownBucket
@@ -35,6 +36,8 @@ from workers.versioned import head_named
 
 _EXTRA_HEADERS: Final = frozenset(environ_key(name) for name in EXTRA_HEADERS)
 _UPLOAD_ACTIONS: Final = frozenset(("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"))
+_NO_CLAIMS: Final[Mapping[str, str]] = MappingProxyType({})
+_ROW: Final = Authorization.ROW  # PERF: an enumeration's member is found slowly
 _DENIED: Final = (Reason.EXPLICIT_DENY, Reason.BOUNDARY, Reason.SESSION_POLICY)
 _KINDS: Final = {"header": "REST-HEADER", "query": "REST-QUERY-STRING"}
 
@@ -42,18 +45,14 @@ _KINDS: Final = {"header": "REST-HEADER", "query": "REST-QUERY-STRING"}
 def authorize_request(request: Request) -> None:
     """Decide by the request's row. Raises `S3Error` AccessDenied; `NoSuchBucket` for whoever asks of one."""
     authorization = request.operation.authorization
-    if authorization is Authorization.OPERATION:
-        return
-    if authorization is Authorization.CREATION:
+    if authorization is _ROW:
+        known = request.known = request.services.buckets.get(request.bucket)
+        principal = request.principal
+        # PERF: what decides most requests of root, and is decided the same below.
+        if not principal.root or known.access.policy is not None or principal.session is not None:
+            _authorize_row(request, known.access)
+    elif authorization is Authorization.CREATION:
         _authorize_creation(request)
-        return
-    known = request.known = request.services.buckets.get(request.bucket)
-    access = known.access
-    # PERF: what decides most requests of root, and is decided the same below.
-    principal = request.principal
-    if access.policy is None and principal.root and principal.session is None:
-        return
-    _authorize_row(request, access)
 
 
 def authorize_again(request: Request) -> None:
@@ -192,8 +191,8 @@ def _is_of_own_object(action: str, first: Decision | None, denial: Decision, pri
 
 def _actions(request: Request, version: str | None) -> tuple[str, ...]:
     operation = request.operation
-    if version is None and operation.plain_action and not request.has_any(_EXTRA_HEADERS):
-        return operation.plain_action
+    if version is None and not (operation.asks_headers and request.has_any(_EXTRA_HEADERS)):
+        return operation.actions
     return required_actions(operation.action, request.header, version_named=version is not None)
 
 
@@ -215,7 +214,6 @@ def _authorize_creation(request: Request) -> None:
 def _denied(request: Request, decision: Decision, action: str, resource: str, access: BucketAccess | None) -> S3Error:
     """The refusal; why is told within the account that owns the bucket, and to nobody else, as AWS does."""
     principal = request.principal
-    request.denial = decision
     if principal.account_id and (access is None or principal.account_id == access.owner):
         return S3Error("AccessDenied", denial_message(decision, principal, action, resource))
     return S3Error("AccessDenied")
@@ -224,33 +222,66 @@ def _denied(request: Request, decision: Decision, action: str, resource: str, ac
 def _context_of(request: Request) -> RequestContext:
     context = request.context
     if context is None:
-        context = request.context = _make_context(request)
+        context = request.context = HttpContext(request)
     return context
 
 
-def _make_context(request: Request) -> RequestContext:
-    environ = request.environ
+class HttpContext(RequestContext):
+    """A request as conditions see it; each value is found when it is first asked for.
+
+    PERF: most policies ask for none or one, and filling in all of them would take as long as evaluating a policy.
+    """
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request) -> None:
+        # Nothing else: what is not there yet comes by `__getattr__`.
+        self._request = request
+        self.principal = request.principal
+        self.pending = False
+
+    def __getattr__(self, name: str) -> Any:
+        read = _READERS.get(name)
+        if read is None:
+            raise AttributeError(name)
+        value = read(self._request)
+        setattr(self, name, value)
+        return value
+
+
+def _signed_at(request: Request) -> int | None:
     authenticated = request.authenticated
-    services = request.services
-    known = request.known
-    context = RequestContext(request.principal)
-    context.now = request.now
-    context.source_ip = environ.get("REMOTE_ADDR", "")
-    context.secure = environ.get("wsgi.url_scheme") == "https"
-    context.tls_version = environ.get("shardgate.tls", "").removeprefix("TLSv")
-    context.header = request.header
-    context.query = request.query
-    context.region = services.settings.region
-    if known is not None:
-        context.resource_account = known.access.owner_number
-    if authenticated is not None:
-        context.auth_type = _KINDS[authenticated.kind]
-        context.signed_at = signing_time(authenticated.amz_date)
-    if request.key:
-        version = request.query.get("versionId") if request.query else None
-        context.version_id = version
-        context.object_tags = _Tags(request, request.bucket, request.key, version).read
-    return context
+    return None if authenticated is None else signing_time(authenticated.amz_date)
+
+
+def _version(request: Request) -> str | None:
+    return request.query.get("versionId") if request.key and request.query else None
+
+
+def _object_tags(request: Request) -> Callable[[], Mapping[str, str] | None] | None:
+    if not request.key:
+        return None
+    return _Tags(request, request.bucket, request.key, _version(request)).read
+
+
+_READERS: Final[Mapping[str, Callable[[Request], Any]]] = {
+    "auth_type": lambda request: "" if request.authenticated is None else _KINDS[request.authenticated.kind],
+    "body_tags": lambda request: None,
+    "body_values": lambda request: None,
+    "claims": lambda request: _NO_CLAIMS,
+    "header": lambda request: request.header,
+    "now": lambda request: request.now,
+    "object_tags": _object_tags,
+    "query": lambda request: request.query,
+    "region": lambda request: request.services.settings.region,
+    "resource_account": lambda request: "" if request.known is None else request.known.access.owner_number,
+    "secure": lambda request: request.environ.get("wsgi.url_scheme") == "https",
+    "signed_at": _signed_at,
+    "source_ip": lambda request: request.environ.get("REMOTE_ADDR", ""),
+    "tls_version": lambda request: request.environ.get("shardgate.tls", "").removeprefix("TLSv"),
+    "version_id": _version,
+}
+"""Attribute of `RequestContext` -> its value for a request."""
 
 
 class _Tags:

@@ -15,7 +15,6 @@ from workers.protocol.target import EMPTY_QUERY, Query
 if TYPE_CHECKING:
     from workers.body import RequestBody
     from workers.buckets import KnownBucket
-    from workers.iam.decision import Decision
     from workers.iam.identities import Identity
     from workers.iam.policy.context import RequestContext
     from workers.routing import Operation
@@ -50,7 +49,6 @@ class Request:
         caller: on whose behalf storage is asked.
         known: the bucket that it names, where it was needed to decide.
         context: the request as conditions of policies see it, where one was asked.
-        denial: why it was denied, if it was.
         payload: the parsed body of an operation that takes XML.
         body: the reader of an operation that takes object data.
         now: seconds since the epoch at which the request was taken up.
@@ -65,7 +63,6 @@ class Request:
         "bucket",
         "caller",
         "context",
-        "denial",
         "environ",
         "id",
         "identity",
@@ -102,7 +99,6 @@ class Request:
         self.authenticated: Authenticated | None = None
         self.known: KnownBucket | None = None
         self.context: RequestContext | None = None
-        self.denial: Decision | None = None
         self.payload: Any = None
         self._names: list[str] | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from workers.iam.policy.requirements import plain_actions
+from workers.iam.policy.requirements import headers_matter, plain_actions
 from workers.protocol.checksums import DEFAULT_ALGORITHM
 from workers.protocol.errors import S3Error
 from workers.protocol.target import Query
@@ -145,11 +145,14 @@ class Operation:
     body: Body = NoBody()
     service: Service = S3
     resource: Resource | None = None
-    plain_action: tuple[str, ...] = field(init=False, repr=False)
-    """PERF: all the actions that a request needs which asks for nothing special."""
+    actions: tuple[str, ...] = field(init=False, repr=False)
+    """All the actions that a request needs which asks for nothing special."""
+    asks_headers: bool = field(init=False, repr=False)
+    """Whether headers can make a request need more."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plain_action", plain_actions(self.action))
+        object.__setattr__(self, "actions", plain_actions(self.action))
+        object.__setattr__(self, "asks_headers", headers_matter(self.action))
 
     @property
     def metric(self) -> str:

@@ -97,6 +97,7 @@ class BucketAccess:
     ownership: Ownership = Ownership.BUCKET_OWNER_ENFORCED
     block: PublicAccessBlock = NOTHING_BLOCKED
     owner_number: str = field(init=False)
+    acls_disabled: bool = field(init=False)
     restricted: bool = field(init=False)
     """Whether other accounts are kept out: the policy is public, and RestrictPublicBuckets is on."""
 
@@ -104,6 +105,7 @@ class BucketAccess:
         public = self.policy is not None and is_public_policy(self.policy.policy)
         object.__setattr__(self, "restricted", public and self.block.restrict_public_buckets)
         object.__setattr__(self, "owner_number", account_number(self.owner))
+        object.__setattr__(self, "acls_disabled", not self.ownership.acls_enabled)
 
 
 Lookup = Callable[[], ObjectAccess | None]
@@ -152,7 +154,7 @@ def decide(
     if bucket.restricted and _is_foreign(principal, bucket):
         return _RESTRICTED
     owner = bucket.owner
-    if bucket.ownership.acls_enabled or action in _OF_UPLOAD:
+    if not bucket.acls_disabled or action in _OF_UPLOAD:
         owner = _with_object(action, principal, bucket, lookup, sides)
     return _combine(principal, owner, sides)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workers.authorizing import known_bucket
-from workers.buckets import ACL, OWNERSHIP, REMOVED, KnownBucket, ownership_of
+from workers.buckets import ACL, OWNERSHIP, REMOVED, ownership_of
 from workers.iam.acl import (
     ACL_LIMIT,
     GRANT_HEADERS,
@@ -20,6 +20,7 @@ from workers.iam.acl import (
     parse_ownership_controls,
     private_acl,
 )
+from workers.iam.decision import BucketAccess
 from workers.iam.public_access import check_acl
 from workers.operations.common import check_owner, require_bucket
 from workers.operations.versions import head_version, update_version
@@ -32,17 +33,14 @@ from workers.routing import Level, Xml, operation
 ACL_HEADERS = frozenset(environ_key(name) for name in ("x-amz-acl", *GRANT_HEADERS))
 
 
-def acl_of_write(request: Request, owner: str, known: KnownBucket) -> Acl | None:
-    """The ACL that the headers of a write ask for, None when they ask for none or for the private one.
+def acl_of_write(request: Request, owner: str, access: BucketAccess) -> Acl | None:
+    """The ACL that the headers of a write ask for, None when they ask for none.
 
     Args:
         owner: canonical user id of who will own the object if nothing else decides.
 
     Raises `S3Error` AccessControlListNotSupported, AccessDenied, InvalidArgument and what `acl_of_headers` does.
     """
-    if not request.has_any(ACL_HEADERS):
-        return None
-    access = known.access
     acl = acl_in_headers(request, owner, access.ownership, bucket_owner=access.owner)
     check_ownership(acl, access.ownership, access.owner)
     check_acl(acl, access.block)

@@ -6,7 +6,7 @@ from backends.api import NULL_VERSION, ObjectRecord
 from workers.authorizing import known_bucket
 from workers.body import is_streamed
 from workers.iam.acl import owner_of_new_object
-from workers.operations.access_control import acl_of_write, stored_form
+from workers.operations.access_control import ACL_HEADERS, acl_of_write, stored_form
 from workers.operations.refusals import check_object_write
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.headers import (
@@ -65,10 +65,7 @@ def draft_record(request: Request) -> ObjectRecord:
     Raises `S3Error` for what is malformed, too large, or cannot be had.
     """
     check_object_write(request)
-    known = known_bucket(request)
-    writer = request.caller.account_id
-    acl = acl_of_write(request, writer or known.access.owner, known)
-    owner = owner_of_new_object(known.access.ownership, writer, known.access.owner, acl)
+    owner, acl = _ownership(request)
     tagging = request.header("x-amz-tagging")
     return ObjectRecord(
         size=0,
@@ -78,5 +75,17 @@ def draft_record(request: Request) -> ObjectRecord:
         tags=parse_tagging_header(tagging) if tagging else {},
         storage_class=storage_class(request.header("x-amz-storage-class")),
         owner=owner,
-        acl=stored_form(acl, owner) if known.access.ownership.acls_enabled else "",
+        acl=acl,
     )
+
+
+def _ownership(request: Request) -> tuple[str, str]:
+    """Owner and ACL of an object that a request writes, as its record has them. Raises `S3Error`."""
+    access = known_bucket(request).access
+    asks = request.has_any(ACL_HEADERS)
+    if access.acls_disabled and not asks:
+        return access.owner, ""
+    writer = request.caller.account_id
+    acl = acl_of_write(request, writer or access.owner, access) if asks else None
+    owner = owner_of_new_object(access.ownership, writer, access.owner, acl)
+    return owner, "" if access.acls_disabled else stored_form(acl, owner)

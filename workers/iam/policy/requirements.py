@@ -70,6 +70,11 @@ def plain_actions(action: str) -> tuple[str, ...]:
     return _READS.get(action) or (action,)
 
 
+def headers_matter(action: str) -> bool:
+    """Whether headers of a request can ask for more than an operation's action."""
+    return action in _BY_HEADER
+
+
 def copy_source_actions(*, version_named: bool, tags_copied: bool = False) -> tuple[str, ...]:
     """The actions that CopyObject and UploadPartCopy need on their source.
 
