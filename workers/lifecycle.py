@@ -76,7 +76,7 @@ def open_services(settings: Settings) -> Services:
     identities = Identities(read)
     root = root_identity(settings.access_key, settings.secret_key)
     sessions = Sessions(sealer, read, identities, root)
-    registry = open_registry(settings, store, sealer, changes, client)
+    registry = open_registry(settings, store, sealer, changes)
     return Services(
         settings=settings,
         backend=backend,
@@ -183,6 +183,7 @@ def worker_started(worker: Any) -> None:
         settings = services.settings
         subscriber = Subscriber(settings.redis_url, [CHANNEL], timeout=settings.redis_timeout, lost=tell_deaf)
         gevent.spawn(Listener(subscriber, services.changes).run)
+        gevent.spawn(services.changes.resend)
 
 
 def settle_regularly(budgets: Budgets) -> None:

@@ -72,7 +72,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
         # Where Redis does not answer no gateway runs, or its workers see a change when what they know runs out.
         heard = client if ping(client) else None
         store = open_store(settings, backend, sealer)
-        yield Opened(open_registry(settings, store, sealer, Changes(heard), heard), store, sealer)
+        yield Opened(open_registry(settings, store, sealer, Changes(heard)), store, sealer)
     finally:
         backend.close()
         client.close()

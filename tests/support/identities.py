@@ -61,7 +61,7 @@ class Identities:
         self.redis = connect(settings.get("SHARDGATE_REDIS_URL") or embedded_url(Path(gateway.state_dir)))
         sealer = open_sealer(self.settings)
         store = open_store(self.settings, self.backend, sealer)
-        self.registry = open_registry(self.settings, store, sealer, Changes(self.redis), self.redis)
+        self.registry = open_registry(self.settings, store, sealer, Changes(self.redis))
 
     def account(self, name: str, **options: Any) -> Person:
         record = self.registry.create_account(name, **options)

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import redis
-
 from backends.api import Backend
 from workers.iam.master_keys import GivenKeys, KeyFile, KeySource, VaultKeys, VaultTransit
 from workers.iam.registry import Registry
@@ -162,8 +160,6 @@ def _master_key_setting(settings: Settings) -> str:
     return next((name for name in named if getattr(settings, name)), "master_key")
 
 
-def open_registry(
-    settings: Settings, store: DocumentStore, sealer: Sealer, changes: Changes, client: redis.Redis | None
-) -> Registry:
+def open_registry(settings: Settings, store: DocumentStore, sealer: Sealer, changes: Changes) -> Registry:
     """The registry for administration: it reads the store itself, and all workers hear of what it changes."""
-    return Registry(Announced(store, changes, client), sealer, reserved=[settings.access_key])
+    return Registry(Announced(store, changes), sealer, reserved=[settings.access_key])

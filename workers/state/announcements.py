@@ -8,8 +8,9 @@ old). Nothing depends on an announcement but how soon a change is seen: what wor
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import gevent
 import redis
@@ -19,9 +20,20 @@ from workers.state.subscriber import Subscriber
 logger = logging.getLogger("shardgate.announcements")
 
 CHANNEL: Final = "shardgate:v1:changes"
+PREFIX: Final = "shardgate:v1:{iam}:"
+"""One hash tag: a change and the counter of changes are one step."""
+COUNTER: Final = f"{PREFIX}changes"
 RECONNECT_SECONDS: Final = 0.2
+RESEND_SECONDS: Final = 1.0
+AWAY_SECONDS: Final = 5.0
+"""For so long Redis is not tried again when it did not answer."""
 
 Heard = Callable[[str], None]
+
+
+def document_key(name: str) -> str:
+    """Where Redis keeps a document of identities."""
+    return f"{PREFIX}document:{name}"
 
 
 class Changes:
@@ -32,11 +44,14 @@ class Changes:
         doubted: called when changes may have been missed.
     """
 
-    def __init__(self, client: redis.Redis | None) -> None:
+    def __init__(self, client: redis.Redis | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
+        self._away_until = 0.0
         self.heard: list[Heard] = []
         self.doubted: list[Callable[[], None]] = []
         self._unsent: dict[str, None] = {}
+        """In their order, each once."""
 
     def announce(self, name: str) -> bool:
         """Tell everybody that a document has changed; whether all workers hear of it at once.
@@ -46,11 +61,14 @@ class Changes:
         self.hear(name)
         if self._client is None:
             return True
+        self._unsent[name] = None
+        if self._clock() < self._away_until:
+            return False
         try:
-            self._client.publish(CHANNEL, name)
+            self.announce_unsent()
         except redis.RedisError as error:
             logger.warning("a change is not announced: %s: %s", type(error).__name__, error)
-            self._unsent[name] = None
+            self._away_until = self._clock() + AWAY_SECONDS
             return False
         return True
 
@@ -58,8 +76,22 @@ class Changes:
         """Announce what could not be announced before. Raises `redis.RedisError`."""
         while self._unsent and self._client is not None:
             name = next(iter(self._unsent))
+            if name.startswith("iam/"):
+                with self._client.pipeline() as pipe:
+                    pipe.incr(COUNTER)
+                    pipe.delete(document_key(name))
+                    pipe.execute()
             self._client.publish(CHANNEL, name)
-            del self._unsent[name]
+            self._unsent.pop(name, None)
+
+    def resend(self) -> NoReturn:
+        """Announce what could not be announced, for as long as the worker lives, as soon as Redis is back."""
+        while True:
+            gevent.sleep(RESEND_SECONDS)
+            try:
+                self.announce_unsent()
+            except redis.RedisError:
+                continue
 
     def hear(self, name: str) -> None:
         """A document has changed."""
@@ -84,15 +116,19 @@ class Listener:
         """Listen, for as long as the worker lives."""
         while True:
             try:
-                for message in self._subscriber.listen():
-                    if message is None:
-                        self._changes.doubt()
-                        self._changes.announce_unsent()
-                    else:
-                        self._changes.hear(message.data.decode())
+                self.listen()
             except redis.RedisError as error:
                 tell_deaf(error)
             gevent.sleep(RECONNECT_SECONDS)
+
+    def listen(self) -> None:
+        """Listen until the subscriber is closed. Raises `redis.RedisError`."""
+        for message in self._subscriber.listen():
+            if message is None:
+                self._changes.doubt()
+                self._changes.announce_unsent()
+            else:
+                self._changes.hear(message.data.decode())
 
 
 def tell_deaf(error: Exception) -> None:

@@ -46,7 +46,7 @@ class World:
         self.store = Counting()
         self.changes = Changes(None)
         sealer = Sealer(["m" * 32])
-        self.registry = Registry(Announced(self.store, self.changes, None), sealer)
+        self.registry = Registry(Announced(self.store, self.changes), sealer)
         self.auth = AuthCache(
             root_identity("ROOT", "rootrootroot"),
             Identities(Registry(self.store, sealer)),

@@ -7,7 +7,7 @@ import redis
 
 from workers.iam.sealing import Sealer
 from workers.iam.stores.memory import MemoryDocuments
-from workers.iam.stores.shared import SKEW_SECONDS, Announced, Cached, redis_key
+from workers.iam.stores.shared import SKEW_SECONDS, Announced, Cached
 from workers.state.announcements import Changes
 
 NAME = "iam/keys/akia"
@@ -27,12 +27,12 @@ class World:
         return Cached(self.store, self.client, sealer, LIFETIME, now=lambda: time.time() + self.later)
 
     def kept(self, name: str = NAME) -> bytes:
-        found = self.client.get(redis_key(name))
+        found = self.client.get(document_key(name))
         assert isinstance(found, bytes)
         return found
 
     def plant(self, data: bytes, name: str = NAME) -> None:
-        self.client.set(redis_key(name), data)
+        self.client.set(document_key(name), data)
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def test_a_reader_that_was_overtaken_keeps_nothing(world: World) -> None:
     world.store.get = slow  # type: ignore[assignment, method-assign]
     assert world.cached.get(NAME).data == b"one"  # type: ignore[union-attr]
     world.store.get = get  # type: ignore[method-assign]
-    assert world.client.get(redis_key(NAME)) is None
+    assert world.client.get(document_key(NAME)) is None
     assert world.cached.get(NAME).data == b"two"  # type: ignore[union-attr]

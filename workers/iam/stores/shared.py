@@ -24,13 +24,11 @@ import redis
 from backends.errors import StorageUnavailable
 from workers.iam.sealing import Sealer, SealError
 from workers.iam.stores.api import DocumentStore, Stored
-from workers.state.announcements import Changes
+from workers.state.announcements import COUNTER, Changes, document_key
 from workers.state.redis import as_bytes
 
 logger = logging.getLogger("shardgate.iam")
 
-PREFIX: Final = "shardgate:v1:{iam}:"
-COUNTER: Final = f"{PREFIX}changes"
 AWAY_SECONDS: Final = 1.0
 """For so long Redis is not asked again when it did not answer."""
 
@@ -44,18 +42,12 @@ return 1
 """
 
 
-def redis_key(name: str) -> str:
-    """Where Redis keeps a document."""
-    return f"{PREFIX}document:{name}"
-
-
 class Announced:
     """A store whose changes are announced; see `DocumentStore`."""
 
-    def __init__(self, store: DocumentStore, changes: Changes, client: redis.Redis | None) -> None:
+    def __init__(self, store: DocumentStore, changes: Changes) -> None:
         self._store = store
         self._changes = changes
-        self._client = client
 
     def get(self, name: str) -> Stored | None:
         """A document, None when there is none."""
@@ -64,28 +56,17 @@ class Announced:
     def put(self, name: str, data: bytes, expected: str | None) -> str:
         """Write a document. Raises `DocumentChanged`."""
         revision = self._store.put(name, data, expected)
-        self._changed(name)
+        self._changes.announce(name)
         return revision
 
     def delete(self, name: str, expected: str) -> None:
         """Delete a document. Raises `DocumentChanged`."""
         self._store.delete(name, expected)
-        self._changed(name)
+        self._changes.announce(name)
 
     def names(self, prefix: str) -> Iterable[str]:
         """Names of the documents that begin with `prefix`, ordered."""
         return self._store.names(prefix)
-
-    def _changed(self, name: str) -> None:
-        if self._client is not None:
-            try:
-                with self._client.pipeline() as pipe:
-                    pipe.incr(COUNTER)
-                    pipe.delete(redis_key(name))
-                    pipe.execute()
-            except redis.RedisError as error:
-                logger.warning("redis may keep what was changed for a while: %s: %s", type(error).__name__, error)
-        self._changes.announce(name)
 
 
 class Cached:
@@ -149,7 +130,7 @@ class Cached:
         if self._client is None or self._clock() < self._away_until:
             return None, None
         try:
-            counter, kept = self._client.mget(COUNTER, redis_key(name))
+            counter, kept = self._client.mget(COUNTER, document_key(name))
         except redis.RedisError as error:
             self._went_away(error)
             return None, None
@@ -168,7 +149,7 @@ class Cached:
         assert self._client is not None  # noqa: S101 -- it gave the counter
         data = self._sealer.seal(_encoder.encode(kept), _purpose(name))
         try:
-            self._client.eval(_FILL, 2, COUNTER, redis_key(name), counter, data, self._milliseconds)
+            self._client.eval(_FILL, 2, COUNTER, document_key(name), counter, data, self._milliseconds)
         except redis.RedisError as error:
             self._went_away(error)
 
