@@ -20,6 +20,8 @@ from workers.state.announcements import CHANNEL, COUNTER, Changes, Listener, doc
 from workers.state.redis import connect
 from workers.state.subscriber import Subscriber
 
+SEALER = Sealer(["m" * 32])
+
 
 class Counting(MemoryDocuments):
     def __init__(self) -> None:
@@ -41,14 +43,14 @@ def store() -> Counting:
 
 def test_a_document_is_read_from_the_store_once_for_all_workers(redis_client: redis.Redis, store: Counting) -> None:
     store.put("iam/x", b"sealed", None)
-    one, other = Cached(store, redis_client, 30), Cached(store, redis_client, 30)
+    one, other = Cached(store, redis_client, SEALER, 30), Cached(store, redis_client, SEALER, 30)
     assert one.get("iam/x") == other.get("iam/x") == store.documents["iam/x"]
     assert store.reads == ["iam/x"]
     assert 0 < redis_client.pttl(document_key("iam/x")) <= 30_000
 
 
 def test_that_there_is_none_is_kept_too(redis_client: redis.Redis, store: Counting) -> None:
-    cached = Cached(store, redis_client, 30)
+    cached = Cached(store, redis_client, SEALER, 30)
     assert cached.known("iam/x") is None
     assert cached.get("iam/x") is None
     assert cached.get("iam/x") is None
@@ -68,7 +70,7 @@ def test_a_change_is_never_overwritten_by_an_older_reading(redis_client: redis.R
         announced.put("iam/x", b"new", revision)
 
     store.during_read = change
-    cached = Cached(store, redis_client, 30)
+    cached = Cached(store, redis_client, SEALER, 30)
     assert cached.get("iam/x").data == b"old"  # what was true when it was asked for
     assert redis_client.get(document_key("iam/x")) is None
     assert cached.get("iam/x").data == b"new"
@@ -78,14 +80,14 @@ def test_what_nobody_wrote_is_not_believed(redis_client: redis.Redis, store: Cou
     store.put("iam/x", b"sealed", None)
     for damaged in (b"", b"\x93", b"{}", b"garbage"):
         redis_client.set(document_key("iam/x"), damaged)
-        assert Cached(store, redis_client, 30).get("iam/x").data == b"sealed"
+        assert Cached(store, redis_client, SEALER, 30).get("iam/x").data == b"sealed"
 
 
 def test_without_redis_the_store_is_read(store: Counting, redis_server: RedisServer) -> None:
     store.put("iam/x", b"sealed", None)
-    assert Cached(store, None, 30).get("iam/x").data == b"sealed"
+    assert Cached(store, None, SEALER, 30).get("iam/x").data == b"sealed"
     away = connect("unix:///nowhere/redis.sock")
-    cached = Cached(store, away, 30)
+    cached = Cached(store, away, SEALER, 30)
     for _ in range(2):
         assert cached.get("iam/x").data == b"sealed"
     assert cached.known("iam/x") is None
@@ -156,11 +158,9 @@ def ears(redis_server: RedisServer) -> Iterator[Callable[[], Ear]]:
         ear.close()
 
 
-def test_every_worker_hears_of_a_change(
-    redis_client: redis.Redis, ears: Callable[[], Ear], store: Counting
-) -> None:
+def test_every_worker_hears_of_a_change(redis_client: redis.Redis, ears: Callable[[], Ear], store: Counting) -> None:
     listening = [ears() for _ in range(3)]
-    registry = Registry(Announced(store, Changes(redis_client)), Sealer(["m" * 32]))
+    registry = Registry(Announced(store, Changes(redis_client)), SEALER)
     account = registry.create_account("alice")
     key = registry.create_key(account.id).record.access_key
     for ear in listening:
