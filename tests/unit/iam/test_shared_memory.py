@@ -8,7 +8,7 @@ import redis
 from workers.iam.sealing import Sealer
 from workers.iam.stores.memory import MemoryDocuments
 from workers.iam.stores.shared import SKEW_SECONDS, Announced, Cached
-from workers.state.announcements import Changes
+from workers.state.announcements import Changes, document_key
 
 NAME = "iam/keys/akia"
 LIFETIME = 30.0
@@ -21,7 +21,7 @@ class World:
         self.later = 0.0
         self.sealer = Sealer(["m" * 32])
         self.cached = self.open(self.sealer)
-        self.announced = Announced(self.store, Changes(client), client)
+        self.announced = Announced(self.store, Changes(client))
 
     def open(self, sealer: Sealer) -> Cached:
         return Cached(self.store, self.client, sealer, LIFETIME, now=lambda: time.time() + self.later)
