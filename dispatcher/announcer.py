@@ -149,7 +149,7 @@ class Announcer:
             workers=shard.settings.workers,
             started=shard.started_at,
             load=round(spent, 2),
-            health=_health(shard) if shard.phase is Phase.UP else {},
+            health=health_of(shard) if shard.phase is Phase.UP else {},
         )
 
     def _acknowledged(self, draining: Sequence[str]) -> frozenset[str]:
@@ -158,7 +158,8 @@ class Announcer:
         return frozenset(name for name in draining if applied is None or applied >= self._announced[name].revision)
 
 
-def _health(shard: ShardProcess) -> dict[str, str]:
+def health_of(shard: ShardProcess) -> dict[str, str]:
+    """What `/-/ready` says of storage and Redis; empty when it does not answer."""
     try:
         _, body = ask_ready(shard.settings)
         found = json.loads(body)

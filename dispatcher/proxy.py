@@ -72,6 +72,11 @@ class Proxy:
         self.child = self._make_child()
 
     @property
+    def certificate(self) -> Path | None:
+        """The file with certificate and key that HAProxy uses."""
+        return self._certificate if self._settings.tls_certificate is not None else None
+
+    @property
     def running(self) -> bool:
         """Whether any HAProxy of ours is left, also one that only finishes transfers."""
         return self.child.running or self._successor is not None or bool(self._leaving)

@@ -81,10 +81,6 @@ class RuntimeApi:
 
     def servers(self, backend: str) -> dict[str, ServerState]:
         """The servers of a backend by name. Raises RuntimeApiError, also when there is no such backend."""
-        lines = self.command(f"show stat {backend} 4 -1").removeprefix("# ").splitlines()
-        rows = list(csv.DictReader(lines))
-        if lines and "svname" not in lines[0]:
-            raise RuntimeApiError(f"HAProxy refused 'show stat': {lines[0]}")
         return {
             row["svname"]: ServerState(
                 name=row["svname"],
@@ -95,5 +91,15 @@ class RuntimeApi:
                 requests=int(row["scur"] or 0),
                 connections=int(row["slim"] or 0),
             )
-            for row in rows
+            for row in self._rows(f"show stat {backend} 4 -1")
         }
+
+    def statistics(self) -> list[dict[str, str]]:
+        """What `show stat` tells of frontends and backends, a mapping of columns for each. Raises RuntimeApiError."""
+        return self._rows("show stat -1 3 -1")
+
+    def _rows(self, command: str) -> list[dict[str, str]]:
+        lines = self.command(command).removeprefix("# ").splitlines()
+        if lines and "svname" not in lines[0]:
+            raise RuntimeApiError(f"HAProxy refused 'show stat': {lines[0]}")
+        return list(csv.DictReader(lines))

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -71,6 +71,7 @@ class ShardProcess:
         self.phase = Phase.STARTING
         self.was_up = False
         self.started_at = 0.0
+        self.starts = 0
         self.restarted = ""
         self._label = label or name
         self._say = say
@@ -116,6 +117,7 @@ class ShardProcess:
     def start(self) -> None:
         """Start the processes."""
         self.started_at = time.time()
+        self.starts += 1
         self.child.start()
 
     def turn(self) -> None:
@@ -283,7 +285,17 @@ def shard_environment(settings: Settings, environ: Mapping[str, str], redis_url:
 
 def cpu_seconds(session: int) -> float:
     """CPU time so far of all processes of a session, which is what a shard's processes are."""
-    ticks = 0
+    ticks = sum(int(words[11]) + int(words[12]) for _, words in _session(session))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def session_pids(session: int) -> list[int]:
+    """The processes of a session."""
+    return [pid for pid, _ in _session(session)]
+
+
+def _session(session: int) -> Iterator[tuple[int, list[str]]]:
+    """Each process of a session, with the fields of proc(5)'s `stat` from the third on."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -291,7 +303,6 @@ def cpu_seconds(session: int) -> float:
             line = Path(entry.path, "stat").read_text(encoding="ascii", errors="replace")
         except OSError:
             continue
-        words = line.rpartition(")")[2].split()  # from the third field of proc(5) on
+        words = line.rpartition(")")[2].split()
         if int(words[3]) == session:
-            ticks += int(words[11]) + int(words[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            yield int(entry.name), words

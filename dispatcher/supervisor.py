@@ -24,6 +24,7 @@ from dispatcher.fleet import UNIX
 from dispatcher.front import ready_status
 from dispatcher.haproxy import SHARD_KEEPALIVE, Server
 from dispatcher.keeper import Keeper
+from dispatcher.metrics import FleetMetrics
 from dispatcher.processes import SupervisionError, describe_status
 from dispatcher.proxy import Proxy
 from dispatcher.registry import REMOVE, RESTART, Registry, number_of
@@ -89,6 +90,7 @@ class Supervisor:
         self._shards: list[ShardProcess] = []
         self._announcer: Announcer | None = None
         self._keeper: Keeper | None = None
+        self._metrics: FleetMetrics | None = None
         self._ready = False
         self._stopping = False
         self._hurt = False
@@ -135,6 +137,27 @@ class Supervisor:
                 say=self._say,
             )
             self._announcer.start()
+        if settings.statsd_host:
+            self._metrics = self._make_metrics(redis_url)
+            self._metrics.start()
+
+    def _make_metrics(self, redis_url: str) -> FleetMetrics:
+        proxy = self._proxy
+        try:
+            return FleetMetrics(
+                self._settings,
+                self._shards,
+                self._connect(redis_url),
+                dispatcher_id=self._dispatcher_id,
+                api=None if proxy is None else proxy.api,
+                certificate=None if proxy is None else proxy.certificate,
+            )
+        except OSError as error:
+            raise SettingsError(f"statsd_host ({self._settings.origins['statsd_host']}): {error}") from None
+
+    @property
+    def _dispatcher_id(self) -> str:
+        return f"{socket.gethostname()}:{self._settings.listen_socket or self._settings.port}"
 
     @property
     def _with_proxy(self) -> bool:
@@ -237,12 +260,11 @@ class Supervisor:
         servers = list((known | own).values())
         proxy.start(servers)
         settings = self._settings
-        place = settings.listen_socket or settings.port
         self._keeper = Keeper(
             Registry(self._connect(redis_url)),
             proxy.api,
             settings,
-            dispatcher_id=f"{socket.gethostname()}:{place}",
+            dispatcher_id=self._dispatcher_id,
             servers=servers,
             remember=proxy.remember,
             say=self._say,
@@ -364,6 +386,8 @@ class Supervisor:
         return not any(shard.child.running or not shard.stopping for shard in self._shards)
 
     def _clean_up(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
         if self._keeper is not None:
             self._keeper.close()
         if self._proxy is not None:

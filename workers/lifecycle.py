@@ -33,6 +33,7 @@ from workers.state.subscriber import Subscriber
 from workers.state.upload_janitor import UploadJanitor
 from workers.state.uploads import Uploads
 from workers.telemetry import logs
+from workers.telemetry.backend_calls import measure
 from workers.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def open_services(settings: Settings) -> Services:
     except OSError as error:
         setting = "access_log" if settings.access_log and error.filename else "statsd_host"
         raise SettingsError(f"{setting}: {error}") from None
+    if recorder.metrics is not None:
+        measure(backend, recorder.metrics)
     epoch = Epoch()
     client = _connect_redis(settings, epoch)
     changes = Changes(client)

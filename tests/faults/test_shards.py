@@ -86,6 +86,7 @@ def test_kills_under_load_cost_a_retry_at_most(start_gateway: Callable[..., Gate
     settled(gateway)
 
 
+@pytest.mark.timeout(300)  # minutes on a machine without a free core
 def test_drain_and_rolling_restart_fail_no_request_without_retries(start_gateway: Callable[..., Gateway]):
     gateway = start_gateway("--shards", "2", workers=1)
     settled(gateway)

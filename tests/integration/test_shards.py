@@ -1,8 +1,10 @@
 """`shardgate serve --shards`: the whole gateway behind HAProxy, as its clients and its operator see it."""
 
+import fnmatch
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,11 +28,22 @@ DOMAIN = "s3.example.test"
 
 
 @pytest.fixture(scope="module")
-def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def statsd() -> Iterator[socket.socket]:
+    """Where the shards' metrics arrive."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        listener.settimeout(0.1)
+        yield listener
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory, statsd: socket.socket) -> Iterator[Gateway]:
     """Two shards behind HAProxy."""
     home = tmp_path_factory.mktemp("sharded")
     options = ("--shards", "2", "--access-log", str(home / "access.log"), "--virtual-host-domain", DOMAIN)
-    with Gateway(home / "data", *options, workers=1) as running:
+    metrics = {"SHARDGATE_STATSD_HOST": "127.0.0.1", "SHARDGATE_STATSD_PORT": str(statsd.getsockname()[1])}
+    with Gateway(home / "data", *options, workers=1, environ=metrics) as running:
         wait_until(lambda: "shardgate serves" in running.output.read_text(), what="the ready line")
         running.s3().create_bucket(Bucket="shared")
         yield running
@@ -181,6 +194,41 @@ def test_status_and_list(sharded):
     whole = json.loads(shardgate(sharded, "status", "--json").stdout)
     assert whole["healthy"] is True
     assert whole["dispatchers"][0]["haproxy"].startswith("2.")
+
+
+def documented_metrics() -> set[str]:
+    """The names that docs/operating.md lists, with the parts that are placeholders as asterisks."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`(?:[a-z_]+\.)[^|]*) \| (?:c|g|ms) \|", text, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    return {re.sub(r"\b[A-Z]+\b", "*", name) for name in names}
+
+
+def test_every_documented_metric_is_sent(sharded, statsd):
+    client = sharded.s3()
+    client.put_object(Bucket="shared", Key="measured", Body=b"x")
+    assert client.get_object(Bucket="shared", Key="measured")["Body"].read() == b"x"
+    with pytest.raises(client.exceptions.NoSuchKey):
+        client.get_object(Bucket="shared", Key="absent")
+    # These take what this test does not do: leftovers, limits, certificates.
+    expected = documented_metrics() - {"janitor.removed", "dispatcher.*.certificate_days"}
+    assert len(expected) > 35
+    seen: dict[str, str] = {}
+
+    def missing() -> set[str]:
+        with suppress(TimeoutError):
+            while True:
+                for line in statsd.recv(65536).decode().splitlines():
+                    name, _, value = line.removeprefix("shardgate.").partition(":")
+                    seen[name] = value
+        return {name for name in expected if not fnmatch.filter(seen, name)}
+
+    wait_until(lambda: not missing(), timeout=40, what=f"metrics, of which {missing()} are missing")
+    assert seen["shard.shard-1.up"] == seen["shard.shard-2.storage"] == seen["redis.up"] == "1|g"
+    assert seen["shard.shard-1.workers"] == "1|g"
+    assert int(seen["shard.shard-1.memory"].removesuffix("|g")) > 1 << 20
+    known = next(value for name, value in seen.items() if name.endswith("shards.known"))
+    assert known == "2|g"
 
 
 def test_drain_undrain_and_unknown_names(sharded):

@@ -40,8 +40,8 @@ class Metrics:
             counts[f"bytes.received.{metric}"] += exchange.bytes_received
         if exchange.bytes_sent:
             counts[f"bytes.sent.{metric}"] += exchange.bytes_sent
-        self._time(f"time.{metric}", exchange.total)
-        self._time(f"first_byte.{metric}", exchange.first_byte)
+        self.time(f"time.{metric}", exchange.total)
+        self.time(f"first_byte.{metric}", exchange.first_byte)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter of our own, such as `janitor.removed`."""
@@ -49,7 +49,7 @@ class Metrics:
 
     def flush(self) -> None:
         """Send what was gathered."""
-        if not self._counts:
+        if not self._counts and not self._times:
             return
         pipeline = self._client.pipeline()
         for name, count in self._counts.items():
@@ -69,7 +69,8 @@ class Metrics:
         self.flush()
         self._client.close()
 
-    def _time(self, name: str, seconds: float) -> None:
+    def time(self, name: str, seconds: float) -> None:
+        """Add to a timer, such as `backend.time.put_object`."""
         self._seen[name] += 1
         times = self._times.setdefault(name, [])
         if len(times) < TIMERS_KEPT:
