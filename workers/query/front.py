@@ -105,7 +105,7 @@ class QueryFront:
         if operation.resource is None:
             return
         resource = operation.resource(request)
-        context = context_of(request, principal, keys_of(request.payload))
+        context = context_of(request, principal, keys_of(request))
         decision = decide(operation.action, resource, principal, context)
         if not decision.allowed:
             raise QueryError("AccessDenied", denial_message(decision, principal, operation.action, resource))

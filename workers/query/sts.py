@@ -109,7 +109,7 @@ def assume_role(request: Request) -> Response:
     actions = ["sts:AssumeRole"]
     actions += ["sts:TagSession"] if limits.tags else []
     actions += ["sts:SetSourceIdentity"] if source else []
-    claims: dict[str, Value] = {**keys_of(parameters)}
+    claims: dict[str, Value] = {**keys_of(request)}
     claims |= {f"aws:requesttag/{tag.lower()}": value for tag, value in limits.tags.items()}
     _check_trust(request, role, actions, principal, claims)
     sessions = sessions_of(request)
@@ -152,7 +152,7 @@ def assume_role_with_web_identity(request: Request) -> Response:
     seconds = _duration(parameters, role, chained=False)
     principal = web_identity_principal(account.id, provider.name, user_id=claims["sub"])
     actions = ["sts:AssumeRoleWithWebIdentity", *(["sts:TagSession"] if limits.tags else [])]
-    keys: dict[str, Value] = {**keys_of(parameters), **condition_keys(provider.name, claims)}
+    keys: dict[str, Value] = {**keys_of(request), **condition_keys(provider.name, claims)}
     keys |= {f"aws:requesttag/{tag.lower()}": value for tag, value in limits.tags.items()}
     try:
         _check_trust(request, role, actions, principal, keys)
@@ -287,9 +287,13 @@ def _limits(
     request: Request,
     account: AccountRecord,
     former: SessionRecord | None,
-    claimed: tuple[Mapping[str, str], tuple[str, ...]] = ({}, ()),
+    claimed: tuple[Mapping[str, str], tuple[str, ...]] | None = None,
 ) -> Limits:
-    """Session policies and tags of a request. Raises `QueryError`, `IamError`, `S3Error` MalformedPolicy."""
+    """Session policies and tags of a request. Raises `QueryError`, `IamError`, `S3Error` MalformedPolicy.
+
+    Args:
+        claimed: the tags that a token carries, and which are transitive; such a request has none of its own.
+    """
     parameters: Parameters = request.payload
     policy = parameters.get("Policy")
     if len(policy) > MAX_POLICY:
@@ -303,9 +307,11 @@ def _limits(
     for arn in arns:
         if registry.policies.by_arn(account.id, arn) is None:
             raise QueryError("MalformedPolicyDocument", f"The managed policy {arn[:600]} does not exist")
-    tags, transitive = claimed
-    tags = {**tags, **parameters.pairs("Tags")}
-    transitive = (*transitive, *parameters.texts("TransitiveTagKeys"))
+    tags: Mapping[str, str]
+    if claimed is None:
+        tags, transitive = parameters.pairs("Tags"), tuple(parameters.texts("TransitiveTagKeys"))
+    else:
+        tags, transitive = claimed
     lowered = {name.lower() for name in tags}
     if not {name.lower() for name in transitive} <= lowered:
         raise QueryError("ValidationError", "TransitiveTagKeys name tags that are not given")

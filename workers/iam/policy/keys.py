@@ -326,7 +326,7 @@ def _request_tag(name: str) -> ConditionKey:
 _TAGGED: Final[Mapping[str, Callable[[str], ConditionKey]]] = MappingProxyType(
     {
         "aws:principaltag": _principal_tag,
-        "aws:requesttag": lambda name: _parameter(f"aws:requesttag/{name}"),
+        "aws:requesttag": lambda name: _parameter(f"aws:requesttag/{name.lower()}"),
         "s3:existingobjecttag": _existing_tag,
         "s3:requestobjecttag": _request_tag,
     }
