@@ -181,6 +181,13 @@ class Backend(ABC):
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         """Remove an empty bucket, with the documents that the plugin keeps. Raises `NoSuchBucket`, `BucketNotEmpty`."""
 
+    def change_bucket_owner(self, caller: Caller, bucket: str, owner: str) -> None:
+        """Give a bucket another owner, a canonical user id: the record's `owner` changes and nothing else.
+
+        Raises `NoSuchBucket`; `NotSupported` where records are written once, which is the default.
+        """
+        raise NotSupported("buckets keep their owners")
+
     # -- buckets over trees that exist already: an operator's, never a client's
 
     def map_bucket(self, record: BucketRecord, path: str) -> None:

@@ -53,6 +53,8 @@ def authorize_request(request: Request) -> None:
             _authorize_row(request, known.access)
     elif authorization is Authorization.CREATION:
         _authorize_creation(request)
+    elif authorization is Authorization.ADMINISTRATION:
+        _authorize_administration(request)
 
 
 def authorize_again(request: Request) -> None:
@@ -194,6 +196,14 @@ def _actions(request: Request, version: str | None) -> tuple[str, ...]:
     if version is None and not (operation.asks_headers and request.has_any(_EXTRA_HEADERS)):
         return operation.actions
     return required_actions(operation.action, request.header, version_named=version is not None)
+
+
+def _authorize_administration(request: Request) -> None:
+    principal = request.principal
+    if principal is ANONYMOUS:
+        raise S3Error("AccessDenied")
+    if not principal.root or principal.session is not None:
+        raise S3Error("XAdminAccessDenied")
 
 
 def _authorize_creation(request: Request) -> None:

@@ -77,10 +77,28 @@ def page(table: OperationTable) -> str:
         ]
         lines += [_row(row) for row in rows]
         lines.append("")
+    lines += _call_section(table)
     lines += _query_sections(table)
     absent = sorted(S3_OPERATIONS - {row.name for row in table.rows})
     lines += ["## Not implemented", "", ", ".join(absent) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _call_section(table: OperationTable) -> list[str]:
+    """The administration calls, which their paths select."""
+    lines = [
+        "## Administration",
+        "",
+        "The administration calls of the Versity S3 Gateway, for root and for accounts that are administrators. How",
+        "its users become accounts is told in [identities.md](identities.md).",
+        "",
+        "| call | request | changes | body | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in table.calls.values():
+        request = f"`{row.method} {'/BUCKET' * (row.level is Level.OBJECT)}/{row.path}`"
+        lines.append(f"| {row.name} | {request} | {'yes' if row.writes else ''} | {_body(row)} | {_about(row)} |")
+    return [*lines, ""]
 
 
 def _query_sections(table: OperationTable) -> list[str]:

@@ -109,11 +109,16 @@ class Pipeline:
 
     def _resolve(self, request: Request, address: Address) -> Operation:
         """The operation that is asked for, of a bucket and a key that there can be."""
-        operation = self._table.resolve(request.method, address.level, request.query or None, request.header)
+        operation = self._table.resolve(
+            request.method, address.level, request.query or None, request.header, address.key or address.bucket
+        )
         if address.level is not Level.SERVICE:
             check_bucket_name(address.bucket)
             if address.level is Level.OBJECT:
                 check_key(address.key)
+        if operation.path:
+            # What the path named was the call.
+            request.bucket, request.key = (address.bucket if address.level is Level.OBJECT else ""), ""
         return operation
 
     def _gate(self, operation: Operation) -> None:

@@ -40,6 +40,8 @@ class Authorization(enum.Enum):
     """By its row's action, on the bucket or object that the path names, before the body is read."""
     CREATION = "creation"
     """The same of a bucket that is not there yet."""
+    ADMINISTRATION = "administration"
+    """Root, and accounts that are administrators, and nobody else."""
     OPERATION = "operation"
     """By the operation itself, for what its body or its fields name."""
 
@@ -123,6 +125,7 @@ class Operation:
         authorization: how it is decided who may do it.
         body: what is done with the request's body.
         handler: the function that performs it.
+        path: of an administration call: the bucket, or the key, that a request has to name for it.
         service: whose operation it is. Those of the query protocol are selected by the parameters Action and Version,
             and nothing else of the row selects them.
         resource: of an operation of the query protocol: the ARN that it acts on; None when it decides by itself who
@@ -143,6 +146,7 @@ class Operation:
     anonymous: bool = False
     authorization: Authorization = Authorization.ROW
     body: Body = NoBody()
+    path: str = ""
     service: Service = S3
     resource: Resource | None = None
     actions: tuple[str, ...] = field(init=False, repr=False)
@@ -212,14 +216,18 @@ class OperationTable:
     """All operations, and the resolver. Immutable once made.
 
     Attributes:
-        rows: the operations that method and target select.
+        rows: the operations of S3, which method and target select.
+        calls: the administration calls, which method and the very path select.
         actions: those that the query protocol selects, by version and name.
         by_name: all of them.
     """
 
     def __init__(self, rows: Iterable[Operation]) -> None:
         everything = tuple(rows)
-        self.rows = tuple(row for row in everything if not row.service.version)
+        self.rows = tuple(row for row in everything if not row.service.version and not row.path)
+        self.calls: Mapping[tuple[str, Level, str], Operation] = MappingProxyType(
+            {(row.method, row.level, row.path): row for row in everything if row.path}
+        )
         self.by_name: Mapping[str, Operation] = MappingProxyType({row.name: row for row in everything})
         self.actions: Mapping[tuple[str, str], Operation] = MappingProxyType(
             {(row.service.version, row.name): row for row in everything if row.service.version}
@@ -234,7 +242,9 @@ class OperationTable:
             else:
                 self._plain[row.method, row.level] = row
 
-    def resolve(self, method: str, level: Level, query: Query | None, header: Callable[[str], str | None]) -> Operation:
+    def resolve(
+        self, method: str, level: Level, query: Query | None, header: Callable[[str], str | None], name: str = ""
+    ) -> Operation:
         """The operation of a request. Raises `S3Error`: MethodNotAllowed, NotImplemented or InvalidArgument.
 
         A plain request that names a version is refused where none can be named: a PUT would replace the current one.
@@ -242,6 +252,7 @@ class OperationTable:
         Args:
             query: the parsed query, None when there is none.
             header: gives the value of a request header by its lower-case name.
+            name: the key, or else the bucket, that the path names.
         """
         heading = ""
         if method == "PUT" and level is Level.OBJECT:
@@ -249,6 +260,8 @@ class OperationTable:
         plain = self._plain.get((method, level))
         if plain is not None and (not (query or heading) or method == "OPTIONS"):
             return plain
+        if plain is None and (method, level, name) in self.calls:
+            return self.calls[method, level, name]
         named = frozenset(_subresources(query)) if query else frozenset()
         found = plain if plain is not None and not heading and named <= plain.modifiers else None
         selected = self._selected.get((method, level), ())

@@ -170,6 +170,9 @@ class EosBackend(Backend):
     def list_buckets(self, caller: Caller) -> list[BucketRecord]:
         return [row.record for row in self._registry.rows()]
 
+    def change_bucket_owner(self, caller: Caller, bucket: str, owner: str) -> None:
+        self._registry.change_owner(bucket, owner)
+
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         self._registry.delete(self._role(caller), bucket)
 

@@ -146,6 +146,14 @@ class Registry:
                 raise PermissionDenied(f"{bucket} is no mapped tree")
             self._unregister(bucket)
 
+    def change_owner(self, bucket: str, owner: str) -> None:
+        """Write another owner into a bucket's row; who owns its directory in EOS stays. Raises `NoSuchBucket`."""
+        with self._locks.hold(bucket_lock(bucket)):
+            row = self.row(bucket)
+            changed = msgspec.structs.replace(row, record=msgspec.structs.replace(row.record, owner=owner))
+            attributes = {ATTRIBUTE: msgspec.json.encode(changed)}
+            self._namespace.set_attributes(self._service, self._layout.bucket(bucket), attributes)
+
     def delete(self, role: Role, bucket: str) -> None:
         """Remove an empty bucket with its documents. Raises `BucketNotEmpty`, `PermissionDenied` for a mapped one."""
         with self._locks.hold(bucket_lock(bucket)):

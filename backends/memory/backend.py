@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from backends.api import (
     ALWAYS,
@@ -76,6 +77,11 @@ class MemoryBackend(Backend):
     def list_buckets(self, caller: Caller) -> list[BucketRecord]:
         with self._lock:
             return [self._buckets[name].record for name in sorted(self._buckets)]
+
+    def change_bucket_owner(self, caller: Caller, bucket: str, owner: str) -> None:
+        with self._lock:
+            found = self._bucket(bucket)
+            found.record = replace(found.record, owner=owner)
 
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         with self._lock:

@@ -162,6 +162,9 @@ class PosixBackend(Backend):
     def list_buckets(self, caller: Caller) -> list[BucketRecord]:
         return self._buckets.all()
 
+    def change_bucket_owner(self, caller: Caller, bucket: str, owner: str) -> None:
+        self._buckets.change_owner(bucket, owner)
+
     def delete_bucket(self, caller: Caller, bucket: str) -> None:
         self._buckets.delete(bucket)
         self._uploads.forget(bucket)

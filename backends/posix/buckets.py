@@ -10,6 +10,8 @@ import errno
 import os
 import shutil
 
+from msgspec.structs import replace
+
 from backends.api import BucketExists, BucketNotEmpty, BucketRecord, NoSuchBucket, StorageUnavailable
 from backends.offload import offload
 from backends.posix.attributes import sync_directory
@@ -123,6 +125,19 @@ class Buckets:
             except NoSuchBucket:
                 continue
         return found
+
+    @translated
+    def change_owner(self, bucket: str, owner: str) -> None:
+        """Write a bucket's record anew. Raises `NoSuchBucket`."""
+        if not is_bucket_name(bucket):
+            raise NoSuchBucket(bucket)
+        with self._locks.hold(bucket_lock(bucket)):
+            self.must_exist(bucket)
+            about = self._layout.about(bucket)
+            record = replace(self._record(bucket), owner=owner)
+            write_file(self._layout, f"{about}/record", encode(record), durable=self._durable)
+            if self._durable:
+                offload(sync_directory, about)
 
     def delete(self, bucket: str) -> None:
         """Remove an empty bucket and its documents. Raises `NoSuchBucket`, `BucketNotEmpty`."""

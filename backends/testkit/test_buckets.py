@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from backends.api import (
     Backend,
@@ -15,6 +16,7 @@ from backends.api import (
     Caller,
     ListQuery,
     NoSuchBucket,
+    NotSupported,
 )
 from backends.testkit.corpus import BUCKET_ENDINGS
 from backends.testkit.harness import Box, Boxes, Target, all_fine, together
@@ -55,6 +57,22 @@ def test_a_bucket_that_exists_is_not_made_again(box: Box) -> None:
         box.backend.create_bucket(box.caller, BucketRecord(name=box.name, created=1, owner="another"))
     assert box.backend.get_bucket(box.caller, box.name) == before
     assert box.data("key") == b"data"
+
+
+def test_a_bucket_gets_another_owner_and_keeps_all_else(box: Box) -> None:
+    box.put("key", b"data")
+    before = box.backend.get_bucket(box.caller, box.name)
+    try:
+        box.backend.change_bucket_owner(box.caller, box.name, "f" * 64)
+    except NotSupported:
+        assert box.backend.get_bucket(box.caller, box.name) == before
+        return
+    after = box.backend.get_bucket(box.caller, box.name)
+    assert after == replace(before, owner="f" * 64)
+    assert after in box.backend.list_buckets(box.caller)
+    assert box.data("key") == b"data"
+    with pytest.raises(NoSuchBucket):
+        box.backend.change_bucket_owner(box.caller, MISSING, "f" * 64)
 
 
 def test_a_deleted_bucket_is_gone(box: Box) -> None:

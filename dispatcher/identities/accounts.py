@@ -35,6 +35,7 @@ def _with_properties(command: Any) -> Any:
             click.option("--uid", type=int, help="User id in the storage system."),
             click.option("--gid", type=int, help="Group id in the storage system."),
             click.option("--group", "groups", type=int, multiple=True, help="Supplementary group id; repeatable."),
+            click.option("--admin/--no-admin", default=None, help="Whether its own keys do what root's do. Beware."),
             click.option("--buckets/--no-buckets", "may_create", default=None, help="Whether it may create buckets."),
             *(
                 click.option(f"--max-{name}", f"max_{name}", type=int, help=text)
@@ -63,6 +64,7 @@ def account_document(account: AccountRecord) -> dict[str, Any]:
         "uid": account.uid,
         "gid": account.gid,
         "groups": list(account.groups),
+        "admin": account.admin,
         "may_create_buckets": account.may_create_buckets,
         "limits": {name: getattr(account.limits, name) for name in _LIMITS},
         "created": moment(account.created),
@@ -110,6 +112,7 @@ def create(registry: Registry, name: str, account_id: str, key: bool, as_json: b
         groups=given["groups"],
         limits=_limits(None, given),
         may_create_buckets=given["may_create"] is not False,
+        admin=bool(given["admin"]),
         account_id=account_id,
     )
     made = registry.create_key(account.id) if key else None
@@ -147,6 +150,7 @@ def update(registry: Registry, name: str, rename: str | None, as_json: bool, **g
             gid=record.gid if given["gid"] is None else given["gid"],
             groups=given["groups"] or record.groups,
             limits=_limits(record, given),
+            admin=record.admin if given["admin"] is None else given["admin"],
             may_create_buckets=record.may_create_buckets if given["may_create"] is None else given["may_create"],
         )
 

@@ -11,7 +11,8 @@ from botocore import xform_name
 
 from workers.iam.policy.actions import ACTIONS
 from workers.operations import QUERY_MODULES, operation_table
-from workers.routing import IAM, STS, NoBody, Operation, declared_in
+from workers.protocol.errors import S3Error
+from workers.routing import IAM, STS, Authorization, NoBody, Operation, declared_in
 
 TABLE = operation_table()
 ROWS = list(TABLE.actions.values())
@@ -65,4 +66,16 @@ def test_services_are_those_of_the_models() -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len(TABLE.by_name) == len(TABLE.rows) + len(ROWS)
+    assert len(TABLE.by_name) == len(TABLE.rows) + len(ROWS) + len(TABLE.calls)
+
+
+def test_administration_calls_are_found_by_their_paths_alone() -> None:
+    assert len(TABLE.calls) == 7
+    for (method, level, path), row in TABLE.calls.items():
+        assert TABLE.resolve(method, level, None, {}.get, path) is row
+        assert row.handler.__doc__
+        assert row.authorization is Authorization.ADMINISTRATION
+        with pytest.raises(S3Error) as caught:
+            TABLE.resolve(method, level, None, {}.get, path + "x")
+        assert caught.value.code == "MethodNotAllowed"
+        assert f"{row.name}" in (TESTS / "test_administration.py").read_text()

@@ -67,6 +67,7 @@ class Accounts:
         groups: tuple[int, ...] = (),
         limits: AccountLimits | None = None,
         may_create_buckets: bool = True,
+        admin: bool = False,
         account_id: str = "",
     ) -> AccountRecord:
         """Make an account. Raises `AlreadyExists`, `InvalidInput`.
@@ -84,6 +85,7 @@ class Accounts:
             groups=groups,
             limits=check_limits(limits or AccountLimits()),
             may_create_buckets=may_create_buckets,
+            admin=admin,
             created=self._clock(),
         )
         if part(name) == part(ROOT_ACCOUNT.name):

@@ -144,7 +144,7 @@ class Identities:
         sources = set(self._registry.documents_of(found))
         policies = None
         if user is None:
-            principal = account_principal(account.id, name=account.name)
+            principal = account_principal(account.id, name=account.name, root=account.admin)
         else:
             policies = self.policies_of(user, self.groups_of(user))
             sources |= policies.sources

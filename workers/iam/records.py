@@ -92,6 +92,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     Attributes:
         id: canonical user id, 64 hexadecimal digits, never changing and never given again.
         uid, gid, groups: the numeric identity in the storage system.
+        admin: its own keys do what root's do, and nothing is closed to them. Its users' keys do not.
         pending: the account is being made and is none yet.
         claims: documents that keep its name, e-mail and number from others; while one of the first two is changed,
             the old and the new one.
@@ -110,6 +111,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     enabled: bool = True
     may_create_buckets: bool = True
     limits: AccountLimits = AccountLimits()
+    admin: bool = False
     pending: bool = False
     claims: tuple[str, ...] = ()
     changed: int = 0

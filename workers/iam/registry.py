@@ -190,18 +190,20 @@ class Registry(Accounts):
         return [key.record for key in found if key is not None and key.record.user.lower() == user.lower()]
 
     def update_key(
-        self, access_key: str, *, enabled: bool | None = None, expires: int | None = None
+        self, access_key: str, *, enabled: bool | None = None, expires: int | None = None, secret: str = ""
     ) -> AccessKeyRecord:
-        """Enable or disable a key, or let it expire at a time (nanoseconds, 0 for never).
+        """Enable or disable a key, let it expire at a time (nanoseconds, 0 for never), or give it another secret.
 
         Raises `NotFound`, `InvalidInput`.
         """
+        sealed = self._sealer.seal(check_secret(secret).encode(), _purpose(access_key)) if secret else b""
 
         def change(record: AccessKeyRecord) -> AccessKeyRecord:
             return replace(
                 record,
                 enabled=record.enabled if enabled is None else enabled,
                 expires=record.expires if expires is None else check_expiry(expires),
+                sealed_secret=sealed or record.sealed_secret,
             )
 
         return self._records.update(key_document(access_key), AccessKeyRecord, change, _KEY)

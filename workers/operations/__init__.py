@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from workers.operations import (
     access_control,
+    administration,
     attributes,
     bucket_configuration,
     bucket_policy,
@@ -51,6 +52,7 @@ MODULES = (
     completing,
     multipart_listing,
     cors,
+    administration,
 )
 
 QUERY_MODULES = (users, groups, roles, policies, attachments, providers, absent, sts)

@@ -9,7 +9,7 @@ from typing import Final
 
 import redis
 
-from backends.api import BucketExists, BucketRecord
+from backends.api import BucketExists, BucketRecord, Caller
 from workers.buckets import ACL, OWNERSHIP, PUBLIC_ACCESS_BLOCK
 from workers.iam.acl import Acl, Ownership, check_ownership, parse_ownership, private_acl
 from workers.iam.public_access import EVERYTHING_BLOCKED, NOTHING_BLOCKED, PublicAccessBlock, check_acl
@@ -47,10 +47,21 @@ def _location(wanted: BucketCreation) -> dict[str, str]:
 )
 def create_bucket(request: Request) -> Response:
     """Make a bucket. Making one's own again is a success in us-east-1 and an error elsewhere, as with AWS."""
+    identity = request.identity
+    return make_bucket(request, request.caller, 0 if identity is None else identity.record.limits.buckets)
+
+
+def make_bucket(request: Request, caller: Caller, most: int) -> Response:
+    """Make the bucket that a request asks for.
+
+    Args:
+        caller: whose it will be, and on whose behalf it is made.
+        most: how many buckets he may have, 0 for no limit.
+    """
     refuse_selectors(request, "x-amz-bucket-namespace")
     if boolean("x-amz-bucket-object-lock-enabled", request.header("x-amz-bucket-object-lock-enabled")):
         raise S3Error("NotImplemented", "Object lock is not implemented.", Header="x-amz-bucket-object-lock-enabled")
-    access = _access(request)
+    access = _access(request, caller.account_id)
     wanted: BucketCreation = request.payload
     _check_location(request, wanted)
     tags = check_bucket_tags(wanted.tags)
@@ -58,16 +69,17 @@ def create_bucket(request: Request) -> Response:
     record = BucketRecord(
         name=request.bucket,
         created=services.clock(),
-        owner=request.caller.account_id,
+        owner=caller.account_id,
         region=services.settings.region,
     )
     headers = {"location": "/" + request.bucket}
     try:
-        _check_number(request)
-        services.backend.create_bucket(request.caller, record)
+        if most:
+            _check_number(request, caller, most)
+        services.backend.create_bucket(caller, record)
     except BucketExists:
-        existing = services.backend.get_bucket(request.caller, request.bucket)
-        if existing.owner != request.caller.account_id:
+        existing = services.backend.get_bucket(caller, request.bucket)
+        if existing.owner != caller.account_id:
             raise
         if services.settings.region != US_EAST_1:
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=request.bucket) from None
@@ -123,13 +135,12 @@ class _Access:
             yield ACL, self.acl.encode().encode()
 
 
-def _access(request: Request) -> _Access:
+def _access(request: Request, owner: str) -> _Access:
     """What a request and the settings say of a new bucket's ownership and ACL. Raises `S3Error`."""
     settings = request.services.settings
     named = request.header("x-amz-object-ownership")
     ownership = parse_ownership(settings.new_bucket_ownership if named is None else named)
     block = EVERYTHING_BLOCKED if settings.new_bucket_public_access_block else NOTHING_BLOCKED
-    owner = request.caller.account_id
     acl = acl_in_headers(request, owner, ownership, creating=True)
     check_ownership(acl, ownership, owner, creating=True)
     check_acl(acl, block, creating=True)
@@ -140,15 +151,11 @@ def _access(request: Request) -> _Access:
     )
 
 
-def _check_number(request: Request) -> None:
+def _check_number(request: Request, caller: Caller, most: int) -> None:
     """Raise `S3Error` TooManyBuckets for an account that has as many as it may."""
-    identity = request.identity
-    most = 0 if identity is None else identity.record.limits.buckets
-    if most:
-        owner = request.caller.account_id
-        buckets = request.services.backend.list_buckets(request.caller)
-        if sum(bucket.owner == owner for bucket in buckets) >= most:
-            raise S3Error("TooManyBuckets")
+    buckets = request.services.backend.list_buckets(caller)
+    if sum(bucket.owner == caller.account_id for bucket in buckets) >= most:
+        raise S3Error("TooManyBuckets")
 
 
 @operation("HeadBucket", "HEAD", Level.BUCKET, action="s3:ListBucket")

@@ -296,5 +296,10 @@ ERROR_CODES: Final[dict[str, tuple[int, str]]] = {
         400,
         "The provided 'x-amz-content-sha256' header does not match what was computed.",
     ),
+    # Those of the Versity S3 Gateway's administration calls, which sites' scripts look for.
+    "XAdminAccessDenied": (403, "Only admin users have access to this resource."),
+    "XAdminInvalidArgument": (400, "An argument of the administration call is not valid."),
+    "XAdminUserExists": (409, "A user with the provided access key ID already exists."),
+    "XAdminUserNotFound": (404, "No user exists with the provided access key ID."),
 }
 """Code -> (HTTP status, default message)."""
