@@ -36,7 +36,7 @@ PART_SIZE = 8 * MIB
 class Crt:
     """Single requests through one S3Client."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, part_size: int = PART_SIZE, threshold: int = PART_SIZE) -> None:
         group = awscrt.io.EventLoopGroup(1)
         resolver = awscrt.io.DefaultHostResolver(group)
         provider = awscrt.auth.AwsCredentialsProvider.new_static(endpoint.access_key, endpoint.secret_key)
@@ -49,8 +49,8 @@ class Crt:
             signing_config=awscrt.s3.create_default_s3_signing_config(
                 region=endpoint.region, credential_provider=provider
             ),
-            part_size=PART_SIZE,
-            multipart_upload_threshold=PART_SIZE,
+            part_size=part_size,
+            multipart_upload_threshold=threshold,
         )
 
     def put(self, bucket: str, key: str, data: bytes, **options: Any) -> None:

@@ -7,6 +7,7 @@
 "use strict";
 
 const fs = require("node:fs");
+const path = require("node:path");
 const { createHash } = require("node:crypto");
 const { Readable } = require("node:stream");
 const { pipeline } = require("node:stream/promises");
@@ -83,6 +84,21 @@ const steps = {
     const { Body, ...answer } = await client.send(new GetObjectCommand({ Bucket, Key, ChecksumMode: "ENABLED" }));
     await pipeline(Body, fs.createWriteStream(target));
     return { coding, checksum: answer[`Checksum${ChecksumAlgorithm}`], encoding: answer.ContentEncoding ?? null };
+  },
+
+  // The parts of the files, whose names are their numbers, in the order in which the files are named.
+  async putPartsInOrder(Bucket, Key, ...sources) {
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }));
+    const Parts = [];
+    for (const source of sources) {
+      const PartNumber = Number(path.basename(source));
+      const part = { Bucket, Key, UploadId, PartNumber, Body: fs.readFileSync(source) };
+      const { ETag } = await client.send(new UploadPartCommand(part));
+      Parts.push({ PartNumber, ETag });
+    }
+    Parts.sort((one, other) => one.PartNumber - other.PartNumber);
+    await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
+    return Parts.length;
   },
 
   async keys(Bucket, ...keys) {
