@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import threading
 import time
@@ -16,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.gateway import Gateway, RedisServer, wait_until
-from tests.support.multipart import SMALL_PARTS, ClientUpload, body, content_of, left_on_disk, open_uploads
+from tests.support.multipart import SMALL_PARTS, ClientUpload, body, content_of, left_on_disk, lose_redis, open_uploads
 
 pytestmark = pytest.mark.faults
 
@@ -72,20 +71,7 @@ def all_is_right(gateway: Gateway, bucket: str, uploads: list[ClientUpload]) -> 
 
 def test_redis_comes_back_empty_in_the_middle_of_uploads(start_gateway: Callable[..., Gateway]) -> None:
     gateway = start_gateway(*SMALL_PARTS, workers=4)
-
-    def lose() -> None:
-        """Kill the embedded Redis and remove what it had saved, before the supervisor starts it again."""
-        # Stopped, the supervisor cannot start a new one before the data are gone.
-        pid = gateway.redis_pid()
-        gateway.signal(signal.SIGSTOP)
-        try:
-            os.kill(pid, signal.SIGKILL)
-            shutil.rmtree(gateway.state_dir / "redis" / "appendonlydir")
-        finally:
-            gateway.signal(signal.SIGCONT)
-        wait_until(lambda: gateway.redis_pid() != pid, what="another Redis")
-
-    all_is_right(gateway, "bucket", upload_all(gateway, "bucket", lose))
+    all_is_right(gateway, "bucket", upload_all(gateway, "bucket", lambda: lose_redis(gateway)))
 
 
 def test_redis_comes_back_with_its_data(start_gateway: Callable[..., Gateway]) -> None:

@@ -161,6 +161,7 @@ def test_what_a_completion_refuses(s3: Any, begin: Begin) -> None:
     assert complete((2, upload.etags[2]), (1, whole)) == (400, "InvalidPartOrder")
     assert complete((1, whole), (1, whole)) == (400, "InvalidPartOrder")
     assert complete() == (400, "MalformedXML")
+    assert refused(s3.complete_multipart_upload, **upload.name) == (400, "MalformedXML")
     assert refused(upload.complete, MpuObjectSize=31) == (400, "InvalidRequest")
     assert refused(upload.complete, ChecksumType="COMPOSITE") == (400, "InvalidRequest")
     assert refused(upload.complete, ChecksumCRC32="bad") == (400, "InvalidRequest")

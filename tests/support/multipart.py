@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import shutil
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, wait_until
 
 SMALL_PARTS = ("--multipart-min-part-size", "0")
 """For gateways whose uploads have parts of a few bytes."""
@@ -94,6 +97,19 @@ def left_on_disk(gateway: Gateway) -> list[str]:
         for path in (hidden / folder).rglob("*")
         if not path.is_dir()
     ]
+
+
+def lose_redis(gateway: Gateway) -> None:
+    """Kill the embedded Redis and remove what it had saved, before the supervisor starts it again: it is empty then."""
+    pid = gateway.redis_pid()
+    # Stopped, the supervisor cannot start a new one before the data are gone.
+    gateway.signal(signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(gateway.state_dir / "redis" / "appendonlydir")
+    finally:
+        gateway.signal(signal.SIGCONT)
+    wait_until(lambda: gateway.redis_pid() != pid, what="another Redis")
 
 
 def redis_of(gateway: Gateway) -> Redis:

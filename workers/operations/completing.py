@@ -55,7 +55,7 @@ BUSY_SECONDS: Final = 3600.0
     query="uploadId",
     action="s3:PutObject",
     writes=True,
-    body=Xml(parse_complete_multipart, limit=COMPLETE_LIMIT, about_object=True),
+    body=Xml(parse_complete_multipart, limit=COMPLETE_LIMIT, about_object=True, required=False),
 )
 def complete_multipart_upload(request: Request) -> Response:
     """Join the named parts to an object. Asked again with the same parts, the same answer."""
