@@ -33,14 +33,16 @@ from backends.api import (
     StorageUnavailable,
 )
 from backends.eos.attributes import ATTRIBUTE, LONGEST_IN_QUERY, encoded, re_encoded, record_of
+from backends.eos.data import HttpData
 from backends.eos.failures import Exists, Missing
-from backends.eos.interfaces import CloseFailed, DataClient, Entry, MissingParent, NotAFile, Role, Unanswered, Writing
+from backends.eos.interfaces import CloseFailed, Entry, MissingParent, NotAFile, Role, Unanswered, Writing, Written
 from backends.eos.layout import key_lock
 from backends.eos.locks import Held, Locks
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.places import Place, Places
 from backends.eos.registry import Registry
+from backends.eos.settling import Damaged, settle
 
 _TRIES: Final = 12
 """How often a step is begun anew because directories come and go, or because another writer was faster."""
@@ -114,7 +116,7 @@ class Publisher:
     """Puts, deletes, renames and changes objects."""
 
     def __init__(
-        self, options: Options, namespace: Namespace, data: DataClient, registry: Registry, places: Places, locks: Locks
+        self, options: Options, namespace: Namespace, data: HttpData, registry: Registry, places: Places, locks: Locks
     ) -> None:
         self._options: Final = options
         self._namespace: Final = namespace
@@ -174,7 +176,9 @@ class Publisher:
                 self._namespace.set_attributes(role, writing.fid, {ATTRIBUTE: value.encode()})
             for block in body.blocks:
                 writing.write(block)
-            writing.finish()
+            self._settle(role, place, writing.finish(), body.blocks[-1][-1:] if body.blocks else b"")
+        except Damaged as error:
+            raise _Failed(str(error)) from None
         except (CloseFailed, Unanswered, StorageUnavailable, Missing) as error:
             writing.abort()
             if self._is_published(role, place, writing.fid, check):
@@ -202,7 +206,10 @@ class Publisher:
                 self._namespace.set_attributes(role, writing.fid, {ATTRIBUTE: value.encode()})
                 try:
                     writing.write(held)
-                    writing.finish()
+                    self._settle(role, place, writing.finish(), held[-1:])
+                except Damaged:
+                    self._withdraw(role, place, writing.fid)
+                    raise
                 except (CloseFailed, Unanswered) as error:
                     if not self._is_published(role, place, writing.fid, check):
                         raise StorageUnavailable(f"the upload was not published: {error}", retry_after=1) from None
@@ -211,6 +218,17 @@ class Publisher:
         finally:
             writing.abort()
         return record
+
+    def _settle(self, role: Role, place: Place, written: Written, last: bytes) -> None:
+        """See that EOS shows what the FST has acknowledged. Raises `Damaged`, `StorageUnavailable`."""
+        verify = self._options.verify_checksums
+        settle(self._data, role, lambda: self._places.find(role, place), written, last, verify=verify)
+
+    def _withdraw(self, role: Role, place: Place, fid: int) -> None:
+        """Remove an object that came damaged, and whose body is not at hand any more."""
+        entry = self._places.find(role, place)
+        if entry is not None and entry.id == fid:
+            self._namespace.unlink(role, entry.path)
 
     def _begin(self, role: Role, place: Place, length: int | None, attributes: dict[str, str]) -> Writing:
         """Open the file of a new object, its directories made."""

@@ -22,6 +22,8 @@ BLOCK: Final = 1 << 18
 WHOLE: Final = 1 << 20
 """Files up to this size are read when they are opened. What is read of larger ones is bound to fail once somebody has
 replaced them: EOS knows no open file of a client's that would keep the old one."""
+_NOT_COMPUTED: Final = "00000001"
+"""adler32 of nothing: what EOS goes on showing for a file whose checksum it has not computed."""
 _LONGEST_SIZE_LINE: Final = 18
 _SMALLEST_RANGE: Final = 16
 
@@ -122,7 +124,7 @@ class FileDownload:
     def _checksum(self) -> _Checksum | None:
         """How the whole is verified, where EOS has a checksum that is cheap to compute."""
         kind, expected = self._entry.checksum
-        if not self._reader.verify or kind not in _CHECKSUMS:
+        if not self._reader.verify or kind not in _CHECKSUMS or (self._entry.size and expected == _NOT_COMPUTED):
             return None
         return _Checksum(kind, *_CHECKSUMS[kind], expected)
 

@@ -13,6 +13,7 @@ from backends.api import NoSuchObject, NoSuchUpload, PermissionDenied, StorageUn
 from backends.eos.data import HttpData, WrongFile
 from backends.eos.interfaces import CloseFailed, Entry, EntryChanged, MissingParent, Role, Unanswered
 from backends.eos.namespace import Namespace
+from backends.eos.settling import awaited
 from backends.eos.upload_places import Lane, Piece
 from backends.eos.upload_states import State
 
@@ -24,8 +25,6 @@ COPIED: Final = 4 << 20
 """Bytes that are copied at a time into a lane: held here before they are sent, as all ranges are."""
 _TRIES: Final = 4
 _PAUSE: Final = 0.1
-_VISIBLE: Final = 3.0
-"""Seconds for which a look-up may still show a file as it was before its last commit."""
 
 
 class RangesRefused(StorageUnavailable):
@@ -129,7 +128,10 @@ class UploadFiles:
                 self._data.write_range(
                     role, path, [last], 1, size - 1, size if finalize else LONGEST, lane.fid, last=finalize
                 )
-                wrong = self._awaited(role, path, lane.fid, size, f"{checksum:08x}" if finalize else "")
+                expected = f"{checksum:08x}" if finalize else ""
+                entry, wrong = awaited(lambda: self._namespace.stat(role, path), lane.fid, size, expected)
+                if entry is None:
+                    raise NoSuchUpload
                 if not wrong:
                     return
                 reason = wrong
@@ -139,24 +141,6 @@ class UploadFiles:
                 reason = error
             time.sleep(_PAUSE * 2**attempt)
         raise StorageUnavailable(f"the upload cannot be finished: {reason}")
-
-    def _awaited(self, role: Role, path: str, fid: int, size: int, checksum: str) -> str:
-        """Wait until EOS shows the file with this size and checksum; what is wrong with it, if it never does."""
-        end = time.monotonic() + _VISIBLE
-        pause = 0.02
-        while True:
-            entry = self._namespace.stat(role, path)
-            if entry is None or entry.id != fid:
-                raise WrongFile(f"{path} has gone")
-            wrong = ""
-            if entry.size != size:
-                wrong = f"EOS has {entry.size} bytes of {size}"
-            elif checksum and entry.checksum[0] == "adler32" and entry.checksum[1] not in (checksum, "", "00000001"):
-                wrong = f"EOS has the checksum {entry.checksum[1]}, and {checksum} was sent"
-            if not wrong or time.monotonic() > end:
-                return wrong
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
 
     def copy_into(self, role: Role, state: State, lane: Lane, piece: Piece) -> None:
         """Copy a part from its own file, or from another lane, to its place in a lane."""
