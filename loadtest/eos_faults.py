@@ -55,7 +55,7 @@ CASES = [
     rule("mgm_disconnect"), rule("mgm_stall_http"), rule("mgm_stall_http", status=501), rule("mgm_rename_lie"),
     rule("redirect_loop"), rule("redirect_loop", mode="two"), rule("redirect_plain_http"), rule("cap_expired"),
     rule("cap_bad"), rule("fst_down"), rule("quota"), rule("replica_offline"), rule("rain_layout", 1.0),
-    rule("find_abort"), rule("find_abort", status=14, entries=3), rule("find_slow", seconds=0.02),
+    rule("find_abort", 0.1), rule("find_abort", status=14, entries=3), rule("find_slow", seconds=0.02),
     rule("grpc_unavailable"), rule("grpc_hang", 0.02), rule("grpc_reset", 0.005), rule("key_revoked", 0.05),
     rule("user_unknown"), rule("stale_stat", seconds=0.3), rule("fst_open_error"),
     rule("fst_reset"), rule("fst_reset", bytes=30_000), rule("fst_silence", 0.05), rule("fst_no_reply"),

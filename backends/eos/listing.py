@@ -20,7 +20,7 @@ from typing import Final
 import gevent.monkey
 from gevent.pool import Pool
 
-from backends.api import ObjectRecord, PermissionDenied
+from backends.api import ObjectRecord, PermissionDenied, StorageUnavailable
 from backends.eos.attributes import record_of
 from backends.eos.failures import Missing
 from backends.eos.interfaces import Entry, Role
@@ -31,6 +31,10 @@ from backends.offload import offload
 
 _FILTERED: Final = 512
 """A directory with more entries than this is asked for those of a prefix only, unless it is remembered."""
+
+_ASKED: Final = 3
+"""How often EOS is asked before a directory is left out as one that may not be read."""
+_KEY_TIMEOUT: Final = 5.0
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_=@,:;!~ -][A-Za-z0-9_.=@,:;!~ -]*")
 """Prefixes that are the same in the names on disk, and mean themselves in a regular expression but for "."."""
@@ -79,19 +83,30 @@ class Directories:
 
         Entries whose name does not begin with `prefix` may be missing.
         """
-        try:
-            entry = self._namespace.stat(role, path)
-            if entry is None or not entry.directory or entry.path != path:
+        for _ in range(_ASKED):
+            try:
+                return self._get(role, path, prefix)
+            except Missing:
                 return None
-            stamp = (entry.id, entry.mtime, entry.ctime, entry.children)
-            found = self._remembered((role.uid, role.gid, path, ""), stamp)
-            if found is not None:
-                return found
-            narrowed = prefix if entry.children > _FILTERED and _PLAIN.fullmatch(prefix) else ""
-            return self._read((role.uid, role.gid, path, narrowed), role, stamp)
-        except (Missing, PermissionDenied):
-            # What the account may not read is not there for it.
+            except PermissionDenied:
+                # What the account may not read is not there for it. But a page that leaves something out by mistake
+                # looks like a loss, so that EOS has to say it twice.
+                continue
+        if not self._namespace.is_sudoer(_KEY_TIMEOUT):
+            # Then it is the gateway that may not read.
+            raise StorageUnavailable("EOS does not know the gateway's key as one of a sudoer any more")
+        return None
+
+    def _get(self, role: Role, path: str, prefix: str) -> Known | None:
+        entry = self._namespace.stat(role, path)
+        if entry is None or not entry.directory or entry.path != path:
             return None
+        stamp = (entry.id, entry.mtime, entry.ctime, entry.children)
+        found = self._remembered((role.uid, role.gid, path, ""), stamp)
+        if found is not None:
+            return found
+        narrowed = prefix if entry.children > _FILTERED and _PLAIN.fullmatch(prefix) else ""
+        return self._read((role.uid, role.gid, path, narrowed), role, stamp)
 
     def forget_records(self, path: str) -> None:
         """A record in this directory has been changed by this worker."""

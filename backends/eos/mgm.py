@@ -34,6 +34,7 @@ _LONGEST_PAUSE: Final = 2.0
 _TEXT_LIMIT: Final = 200
 _IS_DIRECTORY: Final = "Is a directory"
 _NO_DIRECTORY: Final = "Not a directory"
+_STALLED: Final = "Access limit reached"
 """strerror(EISDIR): the one failure that has only its text, because the status is that of all others (500)."""
 
 
@@ -174,7 +175,7 @@ class Mgm:
             else:
                 if answer.status == 307 and "encURI=" not in answer.headers.get("location", ""):
                     reason = "the MGM points to another one"
-                elif answer.status in (500, 503) and not text.rstrip().endswith((_IS_DIRECTORY, _NO_DIRECTORY)):
+                elif _is_passing(answer, text):
                     reason = f"the MGM answers {answer.status}: {text[:_TEXT_LIMIT]}"
                     if once:
                         raise StorageUnavailable(reason)
@@ -252,6 +253,13 @@ def _file_id(target: str) -> int:
         return int(digits, 16) if found else 0
     except ValueError:
         return 0
+
+
+def _is_passing(answer: Answer, text: str) -> bool:
+    """Whether an answer tells of the moment, and another one may come of asking again."""
+    if _STALLED in text:
+        return True
+    return answer.status in (500, 503) and not text.rstrip().endswith((_IS_DIRECTORY, _NO_DIRECTORY))
 
 
 def _failure(answer: Answer, text: str, method: str) -> BackendError:

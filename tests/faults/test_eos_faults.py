@@ -1,0 +1,69 @@
+"""Faults of EOS under traffic: nothing acknowledged is lost or wrong. `loadtest.eos_faults` runs all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from loadtest import eos_faults
+from loadtest.eos_servers import Emulator, emulator, gateway, s3_client
+from loadtest.eos_traffic import Traffic
+
+pytestmark = pytest.mark.faults
+
+TOGETHER = (
+    "fst_down",
+    "commit_short",
+    "fst_no_reply",
+    "short_body",
+    "mgm_rename_lie",
+    "grpc_unavailable",
+    "cap_expired",
+)
+CLIENTS = 2
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, str]]:
+    home = tmp_path_factory.mktemp("eos")
+    (home / "eos").mkdir()
+    with (
+        emulator(home / "eos", "--altxs", "md5", mgms=2) as eos,
+        gateway(
+            home / "gateway", eos.options(**eos_faults.QUICK), "--multipart-min-part-size", "1", workers=1
+        ) as endpoint,
+    ):
+        yield eos, endpoint
+
+
+def test_every_fault_of_the_emulator_has_a_case(servers: tuple[Emulator, str]) -> None:
+    assert not eos_faults.uncovered(servers[0], eos_faults.CASES)
+
+
+def test_nothing_acknowledged_is_lost_while_faults_happen(servers: tuple[Emulator, str]) -> None:
+    eos, endpoint = servers
+    s3 = s3_client(endpoint)
+    s3.create_bucket(Bucket="faults")
+    clients = [Traffic(s3, "faults", number) for number in range(CLIENTS)]
+    rules = [case for case in eos_faults.CASES if case.name in TOGETHER]
+    assert len(rules) == len(TOGETHER)
+    for rule in rules[1:]:
+        assert rule.rule is not None
+        eos.admin("POST", "/faults", {**rule.rule, "probability": 0.05})
+    report = eos_faults.run(eos, clients, rules[0], 3.0)
+    assert not report.wrong, report.wrong
+    assert not report.lost, report.lost
+    assert report.requests > 20
+    # Errors were to be retried, none of them was final.
+    assert all(code.startswith(("500", "503")) for code in report.errors), report.errors
+    assert not eos_faults.leaks(eos)
+
+
+def test_nothing_acknowledged_is_lost_when_the_mgm_fails_over(servers: tuple[Emulator, str]) -> None:
+    eos, endpoint = servers
+    clients = [Traffic(s3_client(endpoint), "faults", 10 + number) for number in range(CLIENTS)]
+    (case,) = [case for case in eos_faults.CASES if case.name.startswith("fail-over")]
+    report = eos_faults.run(eos, clients, case, 3.0)
+    assert not report.wrong, report.wrong
+    assert not report.lost, report.lost
