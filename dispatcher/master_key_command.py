@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workers.iam.master_keys import KeySource
 
 _SETTLED: Final = 2.0
-"""Seconds after which every worker that can read the keys has looked for new ones before it seals."""
+"""Seconds beyond the time after which every worker that can read the keys has looked for new ones before it seals."""
 
 
 @click.group("master-key")
@@ -121,7 +121,7 @@ def reseal(settings: Settings, drop_former: bool) -> None:
             click.echo("there is no former master key")
             return
         # A worker that has not seen the new key yet may have sealed under a former one meanwhile.
-        time.sleep(_SETTLED)
+        time.sleep(source.look_seconds + _SETTLED)
         reseal(found.registry, found.store)
         counts = sealed_under(found.store, found.sealer)
         left = sum(count for name, count in counts.items() if name != found.sealer.key_names[0])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from backends.errors import StorageUnavailable
-from workers.iam.sealing import KEY_LENGTH, MasterKeyError
+from workers.iam.sealing import KEY_LENGTH, LOOK, MasterKeyError
 
 if TYPE_CHECKING:
     from workers.iam.vault import VaultSession
@@ -39,6 +39,10 @@ class KeySource(Protocol):
     def where(self) -> str:
         """The place in words for people."""
 
+    @property
+    def look_seconds(self) -> float:
+        """How often it bears to be asked whether there is a new key to seal under."""
+
     def read(self) -> tuple[str, ...]:
         """The keys, the present one first. Raises `MasterKeyError`."""
 
@@ -59,6 +63,8 @@ class Transit(Protocol):
 class GivenKeys:
     """Keys that a setting holds, which do not change while the gateway runs."""
 
+    look_seconds: Final = LOOK
+
     def __init__(self, text: str, where: str) -> None:
         self._keys = parse(text)
         self.where = where
@@ -78,6 +84,8 @@ class KeyFile:
     Args:
         transit: decrypts what Vault's transit engine encrypted, and encrypts what is written.
     """
+
+    look_seconds: Final = LOOK
 
     def __init__(self, path: Path, transit: Transit | None = None) -> None:
         self._path = path
@@ -165,6 +173,9 @@ class VaultKeys:
     Args:
         place: `MOUNT/PATH`.
     """
+
+    look_seconds: Final = 30.0
+    """Each look is a request, and one of a client's waits for it."""
 
     def __init__(self, session: VaultSession, place: str) -> None:
         self._session = session

@@ -27,7 +27,7 @@ def open_sealer(settings: Settings) -> Sealer:
     """What seals and opens secrets. Raises `SettingsError`."""
     source = open_key_source(settings)
     try:
-        return Sealer(source.read(), reload=source.read)
+        return Sealer(source.read(), reload=source.read, look_seconds=source.look_seconds)
     except MasterKeyError as error:
         raise SettingsError(f"{_master_key_setting(settings)}: {error}") from None
 

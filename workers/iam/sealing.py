@@ -50,7 +50,7 @@ KEY_LENGTH: Final = 32
 """Characters that a master key has at least."""
 
 LOOK: Final = 1.0
-"""Seconds between two looks for new keys. Texts under unknown keys come from clients, too."""
+"""Seconds between two looks for a key that is unknown. Texts under unknown keys come from clients, too."""
 
 
 class Sealer:
@@ -60,6 +60,7 @@ class Sealer:
         master_keys: the present one first, then former ones.
         random: gives so many random bytes.
         reload: gives the master keys as they are now, or raises `MasterKeyError`; None where they never change.
+        look_seconds: between two looks for a new key to seal under.
         clock: seconds that never go back.
     """
 
@@ -69,11 +70,13 @@ class Sealer:
         random: Callable[[int], bytes] = os.urandom,
         *,
         reload: Callable[[], Sequence[str]] | None = None,
+        look_seconds: float = LOOK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises `MasterKeyError` without a key, or for one of less than 32 characters."""
         self._random = random
         self._reload = reload
+        self._look_seconds = look_seconds
         self._clock = clock
         self._looked = clock()
         self._take(master_keys)
@@ -90,10 +93,10 @@ class Sealer:
         self._by_name = {key.name: key for key in keys}
         self._keys = keys
 
-    def _look(self) -> None:
-        """Take the keys as they are now, if it is time to look. What cannot be read leaves them as they are."""
+    def _look(self, seconds: float) -> None:
+        """Take the keys as they are now, if the last look was so long ago. If they cannot be read they stay."""
         now = self._clock()
-        if self._reload is None or now - self._looked < LOOK:
+        if self._reload is None or now - self._looked < seconds:
             return
         self._looked = now
         try:
@@ -103,7 +106,7 @@ class Sealer:
 
     def seal(self, text: bytes, purpose: str) -> bytes:
         """The sealed form of `text`; it opens only for the same `purpose`, so that records cannot be swapped."""
-        self._look()
+        self._look(self._look_seconds)
         key = self._keys[0]
         nonce = self._random(_NONCE)
         cipher = AES.new(key.cipher_key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG)
@@ -118,7 +121,7 @@ class Sealer:
         name = sealed[1 : 1 + _NAME]
         key = self._by_name.get(name)
         if key is None:
-            self._look()
+            self._look(LOOK)
             key = self._by_name.get(name)
         if key is None:
             raise SealError("sealed under a master key that this gateway does not have")

@@ -23,6 +23,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(master_key_command, "_SETTLED", 0.0)
+    monkeypatch.setattr(KeyFile, "look_seconds", 0.0)
     (tmp_path / "data").mkdir()
     (tmp_path / "state").mkdir()
     return tmp_path
