@@ -62,6 +62,8 @@ class Roster:
         self._known = {server.name: _Known(server, 0.0) for server in servers}
         self._clock = 0.0
         self._last: float | None = None
+        self.lost: frozenset[str] = frozenset()
+        """Shards that are silent while others are heard: their host is lost, or cut off from Redis."""
         self.unresolved: dict[str, str] = {}
         """Addresses that could not be resolved, with the reason."""
 
@@ -118,6 +120,7 @@ class Roster:
     def _settled(self) -> dict[str, Server]:
         """The servers; when silence would leave none, the silent ones go on, since it may be Redis that is deaf."""
         deaf = not any(known.server.accepting and not known.silent for known in self._known.values())
+        self.lost = frozenset(name for name, known in self._known.items() if known.silent and not deaf)
         return {
             name: replace(known.server, accepting=known.server.accepting and (deaf or not known.silent))
             for name, known in sorted(self._known.items())
@@ -165,6 +168,19 @@ def commands(
             if not server.accepting and name not in spared:
                 fewer += _drain(state_or_none, backend)
     return steps + fewer
+
+
+def cuts(lost: frozenset[str], found: Mapping[str, ServerState], *, backend: str = BACKEND) -> list[tuple[str, str]]:
+    """Commands that end the requests of lost shards which fail HAProxy's checks, too.
+
+    Both together say that the host is gone, not that it is busy or that only Redis misses it. Nobody answers those
+    requests any more; ended, a client tries again at once.
+    """
+    return [
+        (f"shutdown sessions server {backend}/{name}", "")
+        for name, state in found.items()
+        if name in lost and state.requests and state.status.startswith("DOWN")
+    ]
 
 
 def _same(server: Server, state: ServerState) -> bool:

@@ -157,7 +157,13 @@ defaults
     retries 3
     option redispatch 1
     option clitcpka
+    clitcpka-idle 60s
+    clitcpka-intvl 10s
+    clitcpka-cnt 6
     option srvtcpka
+    srvtcpka-idle 5s
+    srvtcpka-intvl 2s
+    srvtcpka-cnt 3
 """
     return timing + "\n".join(_error_lines()) + "\n"
 

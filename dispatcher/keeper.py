@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import redis
 
-from dispatcher.fleet import Roster, commands, last_usable, this_host
+from dispatcher.fleet import Roster, commands, cuts, last_usable, this_host
 from dispatcher.haproxy import BACKEND, BACKENDS, Server
 from dispatcher.processes import SupervisionError
 from dispatcher.registry import LEFT, REMOVE, Dispatcher, Fleet, Registry
@@ -117,6 +117,7 @@ class Keeper:
         steps: list[tuple[str, str]] = []
         for backend, servers in found.items():
             steps += commands(self._servers, servers, backend=backend, impatient=impatient, spared=self._spared)
+        steps += cuts(self._roster.lost, found[BACKEND])
         for text, answer in steps:
             try:
                 self._api.expect(text, answer)

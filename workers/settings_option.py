@@ -1,5 +1,6 @@
 """What is known about one setting."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,9 +35,11 @@ class Option:
         """The command line's flag; empty for secrets, since everybody on a host can read a command line."""
         if self.secret:
             return ""
-        return (
-            "DIR" if self.name == "directory" else "--" + self.name.rstrip("s" * self.kind.repeated).replace("_", "-")
-        )
+        if self.name == "directory":
+            return "DIR"
+        # A repeated flag names one of several.
+        single = re.sub(r"ies$", "y", self.name).removesuffix("s") if self.kind.repeated else self.name
+        return "--" + single.replace("_", "-")
 
     @property
     def secret(self) -> bool:

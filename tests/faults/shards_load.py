@@ -22,7 +22,8 @@ PART = 5 << 20
 class Load:
     """Threads that put, get, list, delete and upload in parts, each through one of `endpoints` with keys of its own.
 
-    `attempts` is the SDK's limit for one operation; 1 shows every failure as it is.
+    `attempts` is the SDK's limit for one operation; 1 shows every failure as it is. Each `multipart_every`th operation
+    is an upload in parts. `config` is for the SDK, such as its time-outs.
     """
 
     def __init__(
@@ -33,21 +34,29 @@ class Load:
         attempts: int,
         threads: int = 4,
         multipart: bool = True,
+        multipart_every: int = 25,
         bucket: str = "load",
+        **config: Any,
     ) -> None:
         self.failures: list[str] = []
+        self.retries = 0
+        self.longest = 0.0
+        """Seconds of the slowest operation, with its retries."""
         self.operations: Counter[str] = Counter()
         self._stored: dict[str, str] = {}
         self._bucket = bucket
         self._multipart = multipart
+        self._multipart_every = multipart_every
         self._retrying = attempts > 1
         self._lock = threading.Lock()
         self._end = threading.Event()
         retries = {"mode": "standard", "total_max_attempts": attempts}
         self._clients = [
-            s3_client(endpoints[number % len(endpoints)], *keys, retries=retries, max_pool_connections=2)
+            s3_client(endpoints[number % len(endpoints)], *keys, retries=retries, max_pool_connections=2, **config)
             for number in range(threads)
         ]
+        for client in self._clients:
+            client.meta.events.register("after-call.s3", self._count_retries)
         self._clients[0].create_bucket(Bucket=bucket)
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
 
@@ -59,7 +68,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive(), "an operation hangs"
 
     def run_for(self, seconds: float) -> None:
@@ -74,7 +83,7 @@ class Load:
             turn += 1
             name = f"{number}/{turn}"
             step = chance.random()
-            if self._multipart and turn % 25 == 10:
+            if self._multipart and turn % self._multipart_every == self._multipart_every // 2:
                 self._step("multipart", self._in_parts, client, name, chance)
                 mine.append(name)
             elif step < 0.4 or not mine:
@@ -92,7 +101,12 @@ class Load:
                 with self._lock:
                     self._stored.pop(gone, None)
 
+    def _count_retries(self, parsed: dict[str, Any], **_: Any) -> None:
+        with self._lock:
+            self.retries += parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+
     def _step(self, kind: str, call: Any, *arguments: Any, **named: Any) -> Any:
+        begun = time.monotonic()
         try:
             answer = call(*arguments, **named)
         except (ClientError, BotoCoreError, Boto3Error, AssertionError, OSError) as error:
@@ -101,6 +115,7 @@ class Load:
             return None
         with self._lock:
             self.operations[kind] += 1
+            self.longest = max(self.longest, time.monotonic() - begun)
         return answer if answer is not None else True
 
     def _note(self, name: str, body: bytes) -> None:

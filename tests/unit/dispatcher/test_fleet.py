@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dispatcher.fleet import Roster, commands, dump_servers, last_usable, load_servers, resolve
+from dispatcher.fleet import Roster, commands, cuts, dump_servers, last_usable, load_servers, resolve
 from dispatcher.haproxy import LAST_RESORT, Server
 from dispatcher.registry import DRAIN, DRAINING, LEFT, REMOVE, STARTING, UP, Face, Fleet, Pulse, Shard
 from dispatcher.runtime_api import ServerState
@@ -170,6 +170,23 @@ def test_the_last_usable_server_is_spared_until_another_one_is_usable():
     assert spared([], STATE) == set()
     assert texts([drained], [STATE], spared=frozenset("a")) == []
     assert texts([], [STATE], spared=frozenset("a")) == []
+
+
+def test_requests_of_a_lost_shard_end_only_when_checks_fail_too():
+    down = dataclasses.replace(STATE, status="DOWN", requests=3)
+    cut = [("shutdown sessions server shards/a", "")]
+    assert cuts(frozenset("a"), {"a": down}) == cut
+    assert cuts(frozenset(), {"a": down}) == []
+    for state in (dataclasses.replace(down, requests=0), dataclasses.replace(down, status="DRAIN")):
+        assert cuts(frozenset("a"), {"a": state}) == []
+
+
+def test_a_shard_is_lost_only_while_others_are_heard():
+    one = Roster("here/1", 10.0)
+    one.see(look(shard("a", silence=11.0), shard("b")), 0)
+    assert one.lost == {"a"}
+    one.see(look(shard("a", silence=11.0), shard("b", silence=11.0)), 1)
+    assert one.lost == set()
 
 
 def test_the_last_resort_has_the_same_servers_without_checks():
