@@ -193,7 +193,7 @@ class Issuers:
         self._now = now
         self._registry = JWSRegistry(algorithms=list(ALGORITHMS))
 
-    def issuer_of(self, token: str) -> str:
+    def _issuer_of(self, token: str) -> str:
         """The issuer that a token names, one of those that are known; nothing is verified. Raises `TokenError`."""
         if len(token) > MAX_TOKEN:
             raise _invalid("it is too long")
@@ -206,11 +206,12 @@ class Issuers:
             raise _invalid("its issuer is not one that this gateway knows")
         return issuer
 
-    def verify(self, token: str, issuer: str, audiences: Collection[str]) -> dict[str, Any]:
-        """The claims of a token of that issuer for one of these audiences.
+    def verify(self, token: str) -> dict[str, Any]:
+        """The claims of a token, whomever it is meant for: that is for `check_audience`.
 
         Raises `TokenError` InvalidIdentityToken, ExpiredTokenException, IDPCommunicationError.
         """
+        issuer = self._issuer_of(token)
         try:
             claims = self._verified(token, self._issuers[issuer])
         except ProviderUnavailable:
@@ -220,12 +221,6 @@ class Issuers:
         self._check_times(claims)
         if not isinstance(claims.get("sub"), str) or not 1 <= len(claims["sub"]) <= 255:
             raise _invalid("it has no subject")
-        meant = audiences_of(claims)
-        if not any(audience in audiences for audience in meant):
-            raise TokenError("InvalidIdentityToken", "Incorrect token audience")
-        if len(meant) > 1 and claims.get("azp") not in audiences:
-            # Core 1.0 section 3.1.3.7: a token for several has to say to whom it was given.
-            raise TokenError("InvalidIdentityToken", "Incorrect token audience")
         return claims
 
     def _verified(self, token: str, keys: _IssuerKeys) -> dict[str, Any]:
@@ -279,6 +274,14 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1e12 < value < 1e12:
         raise _invalid(f"{name} is no time")
     return float(value)
+
+
+def check_audience(claims: Mapping[str, Any], audiences: Collection[str]) -> None:
+    """Raise `TokenError` unless a token is meant for one of these."""
+    meant = audiences_of(claims)
+    # Core 1.0 section 3.1.3.7: a token for several has to say to whom it was given.
+    if not any(one in audiences for one in meant) or (len(meant) > 1 and claims.get("azp") not in audiences):
+        raise TokenError("InvalidIdentityToken", "Incorrect token audience")
 
 
 def audiences_of(claims: Mapping[str, Any]) -> tuple[str, ...]:

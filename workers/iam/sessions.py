@@ -78,7 +78,7 @@ class Sessions:
 
     Args:
         root: the identity of the gateway's own account.
-        registry: read for requests.
+        registry: read for requests, as the attribute of that name.
         clock: nanoseconds since the epoch.
         random: gives so many random bytes.
     """
@@ -94,7 +94,7 @@ class Sessions:
         random: Random = os.urandom,
     ) -> None:
         self._sealer = sealer
-        self._registry = registry
+        self.registry = registry
         self._identities = identities
         self._root = root
         self._clock = clock
@@ -152,8 +152,8 @@ class Sessions:
         )
 
     def _of_role(self, record: SessionRecord) -> Identity:
-        account = self._registry.account(record.account)
-        role = self._registry.roles.find(record.account, record.role)
+        account = self.registry.account(record.account)
+        role = self.registry.roles.find(record.account, record.role)
         if account is None or not account.enabled or role is None or role.id != record.role_id:
             raise S3Error("InvalidToken")
         if record.issued < role.revoked_before:
@@ -173,7 +173,7 @@ class Sessions:
             session=limits.identity or None,
             token_issued=record.issued // NANOSECONDS,
         )
-        documents = {account_document(record.account), self._registry.roles.document(record.account, role.name)}
+        documents = {account_document(record.account), self.registry.roles.document(record.account, role.name)}
         return Identity(
             access_key=record.access_key,
             secret_key=record.secret,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from workers.iam.accounts import account_number
 from workers.iam.decision import decide_assume_role, denial_message
-from workers.iam.oidc import Issuers, TokenError, audiences_of, condition_keys
+from workers.iam.oidc import Issuers, TokenError, audiences_of, check_audience, condition_keys
 from workers.iam.policy.compiler import compile_policy
 from workers.iam.policy.context import Value
 from workers.iam.policy.model import Kind
@@ -22,7 +22,7 @@ from workers.iam.sessions import SessionRecord, Sessions
 from workers.protocol.errors import S3Error
 from workers.protocol.query import Parameters, QueryError
 from workers.protocol.xml import Node
-from workers.query.caller import context_of, keys_of, registry_of
+from workers.query.caller import context_of, keys_of
 from workers.query.rendering import reply, when
 from workers.request import Request, Response
 from workers.routing import STS, Level, operation
@@ -110,7 +110,7 @@ def assume_role(request: Request) -> Response:
     actions += ["sts:TagSession"] if limits.tags else []
     actions += ["sts:SetSourceIdentity"] if source else []
     claims: dict[str, Value] = {**keys_of(request)}
-    claims |= {f"aws:requesttag/{tag.lower()}": value for tag, value in limits.tags.items()}
+    claims |= {f"aws:requesttag/{tag}": value for tag, value in limits.tags.items()}
     _check_trust(request, role, actions, principal, claims)
     sessions = sessions_of(request)
     record = replace(
@@ -138,14 +138,14 @@ def assume_role_with_web_identity(request: Request) -> Response:
     role_arn = parameters.require("RoleArn")
     name = _session_name(parameters)
     try:
-        issuers = _issuers(request)
-        issuer = issuers.issuer_of(token)
+        # The signature first: nobody without a token of a known issuer makes the gateway look for anything.
+        claims = _issuers(request).verify(token)
         found = _role(request, role_arn)
-        provider = None if found is None else _provider(request, found[0], issuer)
+        provider = None if found is None else _provider(request, found[0], claims["iss"])
         if found is None or provider is None:
             raise QueryError("AccessDenied", _REFUSED)
         account, role = found
-        claims = issuers.verify(token, issuer, provider.client_ids)
+        check_audience(claims, provider.client_ids)
     except TokenError as error:
         raise QueryError(error.code, str(error)) from None
     limits = _limits(request, account, None, _tags_of(claims))
@@ -153,7 +153,7 @@ def assume_role_with_web_identity(request: Request) -> Response:
     principal = web_identity_principal(account.id, provider.name, user_id=claims["sub"])
     actions = ["sts:AssumeRoleWithWebIdentity", *(["sts:TagSession"] if limits.tags else [])]
     keys: dict[str, Value] = {**keys_of(request), **condition_keys(provider.name, claims)}
-    keys |= {f"aws:requesttag/{tag.lower()}": value for tag, value in limits.tags.items()}
+    keys |= {f"aws:requesttag/{tag}": value for tag, value in limits.tags.items()}
     try:
         _check_trust(request, role, actions, principal, keys)
     except QueryError:
@@ -203,7 +203,7 @@ def _role(request: Request, arn: str) -> tuple[AccountRecord, RoleRecord] | None
     match = _ROLE_ARN.fullmatch(arn)
     if match is None:
         raise QueryError("ValidationError", f"{arn[:600]} is invalid")
-    registry = registry_of(request)
+    registry = sessions_of(request).registry
     account = registry.account_by_number(match[1])
     role = None if account is None else registry.roles.find(account.id, match[2])
     if account is None or not account.enabled or role is None or role.arn != arn:
@@ -212,7 +212,7 @@ def _role(request: Request, arn: str) -> tuple[AccountRecord, RoleRecord] | None
 
 
 def _provider(request: Request, account: AccountRecord, issuer: str) -> ProviderRecord | None:
-    found = registry_of(request).providers.find(account.id, provider_name(issuer))
+    found = sessions_of(request).registry.providers.find(account.id, provider_name(issuer))
     return found if found is not None and found.url == issuer else None
 
 
@@ -303,7 +303,7 @@ def _limits(
     arns = tuple(dict.fromkeys(member.get("arn", "") for member in parameters.members("PolicyArns")))
     if len(arns) > MAX_POLICY_ARNS:
         raise QueryError("ValidationError", f"There are {MAX_POLICY_ARNS} session policies at most")
-    registry = registry_of(request)
+    registry = sessions_of(request).registry
     for arn in arns:
         if registry.policies.by_arn(account.id, arn) is None:
             raise QueryError("MalformedPolicyDocument", f"The managed policy {arn[:600]} does not exist")

@@ -23,6 +23,7 @@ from workers.iam.oidc import (
     Issuers,
     ProviderUnavailable,
     TokenError,
+    check_audience,
     condition_keys,
 )
 
@@ -60,7 +61,9 @@ class World:
         return sign(key or self.keys[-1], self.claims(**changed))
 
     def verify(self, token: str) -> dict[str, Any]:
-        return self.issuers.verify(token, self.issuers.issuer_of(token), AUDIENCES)
+        claims = self.issuers.verify(token)
+        check_audience(claims, AUDIENCES)
+        return claims
 
     def refused(self, token: str) -> tuple[str, str]:
         with pytest.raises(TokenError) as caught:
