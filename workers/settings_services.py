@@ -84,8 +84,8 @@ PEOPLE: Final = (
     Option(
         "ldap_role_attribute",
         Text(pattern=_ATTRIBUTE),
-        "Attribute that is `user` for those who may not create buckets, `userplus` or `admin` for those who may; who "
-        "has none may.",
+        "Attribute that is `user` for those who may not create buckets, `userplus` for those who may, as may who has "
+        "none, and `admin` for administrators, who may do everything. Empty: roles are given here.",
         "",
     ),
     Option("ldap_email_attribute", Text(pattern=_ATTRIBUTE), "Attribute with the e-mail address.", "mail"),

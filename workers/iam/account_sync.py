@@ -1,10 +1,10 @@
 """Keeps an account for each person of a site's directory who has an access key there.
 
 The directory is asked now and then, never by a request: what it says becomes accounts and keys like all others, which
-go on when it is away. An account that came from it has its name, e-mail address, numbers, right to create buckets and
-key from there; limits, users, groups, roles and policies are the account's own. Who leaves the directory keeps his
-account, since it owns buckets, but it is disabled and its key is gone; who comes back finds it again, by an id that
-follows from his name.
+go on when it is away. An account that came from it has its name, e-mail address, numbers, role and key from there;
+limits, users, groups, roles and policies are the account's own. Who leaves the directory keeps his account, since it
+owns buckets, but it is disabled and its key is gone; who comes back finds it again, by an id that follows from his
+name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, ParamSpec
 
 from msgspec.structs import replace
 
-from workers.iam.people import Person
+from workers.iam.people import ADMIN, USER, Person
 from workers.iam.records import AccountRecord, IamError
 from workers.iam.registry import Registry
 from workers.iam.sealing import SealError
@@ -96,7 +96,6 @@ class AccountSync:
                 email=person.email,
                 uid=person.uid,
                 gid=person.gid,
-                may_create_buckets=person.may_create_buckets,
                 account_id=account_id,
             )
         changed = account
@@ -131,7 +130,8 @@ def _as_in_directory(account: AccountRecord, person: Person) -> AccountRecord:
         email=person.email,
         uid=person.uid,
         gid=person.gid,
-        may_create_buckets=person.may_create_buckets,
+        may_create_buckets=account.may_create_buckets if person.role is None else person.role != USER,
+        admin=account.admin if person.role is None else person.role == ADMIN,
         # Whoever was disabled by hand stays so.
         enabled=account.enabled or account.origin == GONE,
         origin=HERE,

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from workers.iam.ldap import LdapPool
 from workers.iam.records import IamError, check_access_key, check_email, check_name, check_numbers, check_secret
 
-NO_BUCKETS: Final = "user"
-"""The role that may not create buckets; `userplus` and `admin` may, and so may who has no role."""
-_ROLES: Final = (NO_BUCKETS, "userplus", "admin")
+USER, USERPLUS, ADMIN = "user", "userplus", "admin"
+_ROLES: Final = (USER, USERPLUS, ADMIN)
+"""The first may not create buckets, the second may, and so may who has no role; the last may do everything."""
 
 
 class PeopleOptions(NamedTuple):
@@ -38,7 +38,7 @@ class PeopleOptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person with an access key."""
+    """A person with an access key. `role` is None where the site has no attribute for it."""
 
     name: str
     access_key: str
@@ -46,7 +46,7 @@ class Person:
     email: str = ""
     uid: int | None = None
     gid: int | None = None
-    may_create_buckets: bool = True
+    role: str | None = None
 
 
 def read_people(pool: LdapPool, options: PeopleOptions) -> tuple[list[Person], list[str]]:
@@ -95,7 +95,7 @@ def _person(values: dict[str, Any], options: PeopleOptions) -> Person | None:
         email=check_email(first(options.email)),
         uid=uid,
         gid=gid,
-        may_create_buckets=role != NO_BUCKETS,
+        role=(role or USERPLUS) if options.role else None,
     )
 
 

@@ -74,7 +74,7 @@ def test_people_become_accounts(site: Site) -> None:
     assert alice is not None
     assert bob is not None
     assert (alice.email, alice.uid, alice.gid, alice.may_create_buckets) == ("alice@example.org", 1000, 100, True)
-    assert (bob.uid, bob.may_create_buckets) == (1001, False)
+    assert (bob.uid, bob.may_create_buckets, bob.admin) == (1001, False, False)
     assert (site.secret("alice"), site.secret("bob")) == ("the secret of alice", "the secret of bob")
     assert site.registry.find_account("carol") is None
     before = dict(site.store.documents)
@@ -97,6 +97,21 @@ def test_changes_are_taken_over_and_what_is_the_accounts_own_stays(site: Site) -
     assert (again.id, again.uid, again.limits.requests) == (account.id, 2000, 5)
     assert site.secret("alice") == "another secret"
     assert site.registry.users.find(account.id, "robot") is not None
+
+
+def test_roles_follow_the_directory_where_it_has_them(site: Site) -> None:
+    site.person("alice", employeeType="admin")
+    site.sync.run()
+    assert site.registry.find_account("alice").admin  # type: ignore[union-attr]
+    site.change("alice", "employeeType", "user")
+    site.sync.run()
+    account = site.registry.find_account("alice")
+    assert account is not None
+    assert (account.admin, account.may_create_buckets) == (False, False)
+    site.options = site.options._replace(role="")
+    site.registry.update_account(account.id, lambda old: replace(old, admin=True))
+    site.sync.run()
+    assert site.registry.find_account("alice").admin  # type: ignore[union-attr]
 
 
 def test_who_leaves_is_shut_out_and_who_comes_back_finds_his_account(site: Site) -> None:
