@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,36 +29,38 @@ def hosts() -> Iterator[Hosts]:
         yield made
 
 
-@pytest.fixture
-def redis_url(tmp_path: Path, hosts: Hosts) -> Iterator[str]:
-    """A Redis that the hosts reach over the network alone."""
+@contextmanager
+def redis_on(hosts: Hosts, directory: Path) -> Iterator[str]:
+    """A Redis that the hosts reach over the network alone; its URL."""
     port = free_port()
     command = [find_server(), "--bind", hosts.gateway, "--port", str(port), "--protected-mode", "no", "--save", ""]
-    process = subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, "--dir", str(directory)], stdout=subprocess.DEVNULL)
     url = f"redis://{hosts.gateway}:{port}"
     client = connect(url)
-    wait_until(lambda: ping(client), what="redis")
-    client.close()
-    yield url
-    process.kill()
-    process.wait()
+    try:
+        wait_until(lambda: ping(client), what="redis")
+        yield url
+    finally:
+        client.close()
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.timeout(300)
-def test_each_host_may_be_cut_off_and_come_back(tmp_path: Path, hosts: Hosts, redis_url: str):
-    fleet = Fleet(tmp_path, redis_url)
-    try:
-        _cut_each(fleet, hosts)
-    finally:
-        fleet.close()
+def test_each_host_may_be_cut_off_and_come_back(tmp_path: Path, hosts: Hosts):
+    with redis_on(hosts, tmp_path) as url:
+        fleet = Fleet(tmp_path, url)
+        try:
+            _cut_each(fleet, hosts)
+        finally:
+            fleet.close()
     for member in fleet.members:
         assert "Traceback" not in member.text(), member.text()
 
 
 def _cut_each(fleet: Fleet, hosts: Hosts) -> None:
-    trusted = ("--trusted-proxy", f"{hosts.gateway}/24".replace(".1/", ".0/"))
     for name in SHARDS:
-        fleet.shard(name, hosts["abc".index(name[0])], trusted)
+        fleet.shard(name, hosts["abc".index(name[0])], hosts.trusted)
     fronts = [fleet.start(f"front-{number}", "dispatcher", host=hosts[number]) for number in (3, 4)]
     everyone = {name: (number_of(name), "UP") for name in SHARDS}
     for front in fronts:
@@ -67,7 +70,7 @@ def _cut_each(fleet: Fleet, hosts: Hosts) -> None:
     with Load([front.endpoint for front in fronts], KEYS, attempts=10, threads=4, **patience) as load:
         load.run_for(1.0)
         for number in range(3):
-            _cut_shards(hosts[number], fronts, everyone, load)
+            cut_shards(hosts[number], fronts, everyone, load)
         for number in (3, 4):
             hosts[number].cut()
             load.run_for(2.0)
@@ -80,7 +83,7 @@ def _cut_each(fleet: Fleet, hosts: Hosts) -> None:
         wait_until(lambda: front.servers() == everyone, timeout=60, what=f"all shards\n{front.text()}")  # noqa: B023
 
 
-def _cut_shards(host: Host, fronts: list[Member], everyone: dict[str, tuple[int, str]], load: Load) -> None:
+def cut_shards(host: Host, fronts: list[Member], everyone: dict[str, tuple[int, str]], load: Load) -> None:
     """Cut a host with shards off until both dispatchers have noticed, and let it come back."""
     host.cut()
     for front in fronts:

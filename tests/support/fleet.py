@@ -60,6 +60,8 @@ class Hosts:
         # 198.18.0.0/15 is for tests of network devices (RFC 2544); a part for each process of the tests.
         self._prefix = f"198.18.{os.getpid() % 256}"
         self.gateway = f"{self._prefix}.1"
+        self.trusted = ("--trusted-proxy", f"{self._prefix}.0/24")
+        """What shards are told so that they believe the hosts' PROXY headers."""
         self._hosts = [
             Host(f"{self._name}h{number}", f"{self._name}v{number}", f"{self._prefix}.{number + 10}")
             for number in range(count)
