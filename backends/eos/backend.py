@@ -157,7 +157,7 @@ class EosBackend(Backend):
             raise StorageUnavailable("the state directory has been removed")
 
     def sweep(self, older_than: float) -> int:
-        return self._documents.sweep(older_than) + self._locks.sweep()
+        return self._documents.sweep(older_than) + self._locks.sweep(self._publisher.finish)
 
     # -- buckets
 

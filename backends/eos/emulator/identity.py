@@ -76,7 +76,7 @@ def default_directory(authkey: str) -> Directory:
             User("root", 0, 0, home_mode=None),
             User("daemon", 2, 2, home_mode=None),
             User("adm", 3, 4, home_mode=None),
-            User("gateway", 900, 900, home_mode=None),
+            User("gateway", 900, 900),
             User("alice", 1000, 1000),
             User("bob", 1001, 1001),
         ),
