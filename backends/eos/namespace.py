@@ -22,6 +22,7 @@ from backends.eos.proto import namespace_pb2 as rpc
 DIRECTORY_MODE: Final = 0o755
 _SECOND: Final = 1_000_000_000
 _MISSING: Final = ("no such file", "not a directory", "does not exist")
+_TRIES: Final = 10
 _SLAVES: Final = 3
 """How often in one call another MGM is asked because one may not write."""
 
@@ -123,16 +124,19 @@ class Namespace:
     def make_directory(self, role: Role, path: str) -> bool:
         """Make one directory; False when there is one already. Raises `Missing` (the parent), `Exists` (a file)."""
         request = rpc.NSRequest.MkdirRequest(id=_at(path), mode=DIRECTORY_MODE)
-        try:
-            self._exec(role, mkdir=request)
-        except (Exists, Uncertain) as error:
-            found = self.stat(role, path)
-            if found is None:
-                raise StorageUnavailable(f"a directory came and went: {path}") from error
-            if not found.directory:
-                raise Exists(path) from None
-            return False
-        return True
+        for _ in range(_TRIES):
+            try:
+                self._exec(role, mkdir=request)
+            except (Exists, Uncertain):
+                found = self.stat(role, path)
+                if found is None:
+                    # Somebody who removes empty directories was here between the two looks.
+                    continue
+                if not found.directory:
+                    raise Exists(path) from None
+                return False
+            return True
+        raise StorageUnavailable(f"a directory comes and goes: {path}", retry_after=1)
 
     def make_directories(self, role: Role, path: str, *, below: str) -> None:
         """Make a directory and its parents, down from `below`, which must exist: else `NoSuchBucket`.
