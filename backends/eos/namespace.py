@@ -7,6 +7,7 @@ for no role at all, and acts as root (MD) or as the account of the key (the othe
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -23,8 +24,11 @@ DIRECTORY_MODE: Final = 0o755
 _SECOND: Final = 1_000_000_000
 _MISSING: Final = ("no such file", "not a directory", "does not exist")
 _TRIES: Final = 10
-_SLAVES: Final = 3
-"""How often in one call another MGM is asked because one may not write."""
+_SLAVES: Final = 8
+"""How often in one call another MGM is asked because one may not write. A new master may still be on its way up."""
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
 
 # The length of a checksum's value; EOS pads it with zeros to 32 bytes.
 _DIGEST: Final = {
@@ -231,6 +235,7 @@ class Namespace:
                 break
             # A slave serves reads only, and has changed nothing.
             self._channels.next_mgm()
+            time.sleep(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))
         if outcome.code:
             raise_for(abs(outcome.code), outcome.msg)
         return str(outcome.msg)
