@@ -105,17 +105,19 @@ def _id(reply: Reply) -> str:
     return found[1].decode()
 
 
-def measure(timer: Timer, count: int) -> None:
+def measure(gateway: Gateway, rounds: int, count: int) -> None:
     """Print the figures with so many uploads in the bucket."""
     middle, end = key_of(count // 2), key_of(max(0, count - PAGE - 1))
-    found = {
-        "page front": timer.page(),
-        "page middle": timer.page(key_marker=middle),
-        "page end": timer.page(key_marker=end),
-        "page of a prefix": timer.page(prefix=middle.partition("/")[0] + "/"),
-        "page of 100 prefixes": timer.page(delimiter="/"),
-        **timer.life(),
-    }
+    with Client(gateway) as client:
+        timer = Timer(client, rounds)
+        found = {
+            "page front": timer.page(),
+            "page middle": timer.page(key_marker=middle),
+            "page end": timer.page(key_marker=end),
+            "page of a prefix": timer.page(prefix=middle.partition("/")[0] + "/"),
+            "page of 100 prefixes": timer.page(delimiter="/"),
+            **timer.life(),
+        }
     text = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
     print(f"{count:,} open uploads (ms): {text}", flush=True)
 
@@ -128,24 +130,24 @@ def run(home: Path, count: int, rounds: int, slow: float) -> None:
     backend = PosixBackend(BackendConfig(directory=str(home / "data"), durable=False))
     environ = {"SHARDGATE_DURABILITY": "relaxed", "SHARDGATE_JANITOR_INTERVAL": "86400"}
     try:
-        with Gateway(home / "data", "--redis-url", redis.url, environ=environ) as gateway, Client(gateway) as requests:
-            requests.create_bucket(BUCKET)
+        with Gateway(home / "data", "--redis-url", redis.url, environ=environ) as gateway:
+            with Client(gateway) as requests:
+                requests.create_bucket(BUCKET)
             client.config_set("slowlog-log-slower-than", int(slow * 1000))
             client.config_set("slowlog-max-len", 10_000)
             client.slowlog_reset()
             backend.open()
             uploads = Uploads(client, epoch, backend)
-            timer = Timer(requests, rounds)
             begin(uploads, 0, 1)
-            measure(timer, 1)
+            measure(gateway, rounds, 1)
             began = time.perf_counter()
             begin(uploads, 1, count - 1)
             print(f"{(time.perf_counter() - began) / max(1, count - 1) * 1000:.2f} ms to begin each of the others")
-            measure(timer, count)
+            measure(gateway, rounds, count)
             client.flushall()
-            began = time.perf_counter()
-            timer.request("GET", {"uploads": ""})
-            print(f"{time.perf_counter() - began:.1f} s for the first list after Redis was emptied")
+            with Client(gateway) as requests:
+                milliseconds = Timer(requests, 1).page()
+            print(f"{milliseconds / 1000:.1f} s for the first list after Redis was emptied")
             found = client.slowlog_get(10_000)
             print(f"{len(found)} commands of Redis took longer than {slow:g} ms")
             for entry in sorted(found, key=lambda entry: -entry["duration"])[:5]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,34 @@ FOUND_OUT = [
 ]
 
 
+class Suites:
+    """Runs of the suite by one process, which has imported all that they need and forks for each."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("forking_suites.py"))]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """The exit status and the output of pytest with these arguments."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        status, output = json.loads(self._process.stdout.readline())
+        return status, output
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def suites() -> Iterator[Suites]:
+    started = Suites()
+    yield started
+    started.close()
+
+
 def run(*arguments: str, module: str = "backends.testkit", directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run the suite as a plugin's author does."""
     command = [sys.executable, "-m", "pytest", "-p", "backends.testkit.plugin", "--pyargs", module, *arguments]
@@ -55,10 +85,12 @@ def test_the_memory_plugin_passes(mode: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(("plugin", "module", "test"), FOUND_OUT, ids=[row[0] for row in FOUND_OUT])
-def test_a_wrong_plugin_is_found_out(plugin: str, module: str, test: str) -> None:
-    result = run("--backend", f"{WRONG}:{plugin}", "-k", test, "--tb=no", module=f"backends.testkit.test_{module}")
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert f"FAILED backends/testkit/test_{module}.py::{test}" in result.stdout
+def test_a_wrong_plugin_is_found_out(suites: Suites, plugin: str, module: str, test: str) -> None:
+    status, output = suites.run(
+        "--pyargs", f"backends.testkit.test_{module}", "--backend", f"{WRONG}:{plugin}", "-k", test, "--tb=no"
+    )
+    assert status == 1, output
+    assert f"FAILED backends/testkit/test_{module}.py::{test}" in output
 
 
 def test_the_noop_plugin_does_not_pass() -> None:
