@@ -89,6 +89,17 @@ def known_bucket(request: Request) -> KnownBucket:
     return request.known
 
 
+def fresh_bucket(request: Request) -> KnownBucket:
+    """The request's bucket as its storage has it now, for who reads its configuration or changes it by what it says.
+
+    A client may have changed it a moment ago by another worker. Raises `NoSuchBucket`.
+    """
+    buckets = request.services.buckets
+    buckets.forget_bucket(request.bucket)
+    request.known = buckets.get(request.bucket)
+    return request.known
+
+
 def may_list(request: Request, known: KnownBucket) -> bool:
     """Whether who asks may list a bucket, and so learn which objects are not there."""
     return may(request, known, ("s3:ListBucket",)) is None

@@ -96,6 +96,10 @@ class Buckets:
         """Something of a bucket has changed."""
         self._table.forget(document)
 
+    def forget_bucket(self, bucket: str) -> None:
+        """Have this worker read a bucket anew."""
+        self._table.forget(_source(bucket))
+
     def doubt(self) -> None:
         """Changes may have been missed."""
         self._table.doubt()

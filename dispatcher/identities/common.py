@@ -23,6 +23,7 @@ from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_setti
 from workers.state.redis import UnsupportedRedisUrl, connect, ping
 
 if TYPE_CHECKING:
+    from backends.api import Backend
     from workers.iam.records import AccountRecord
     from workers.iam.registry import Registry
     from workers.iam.sealing import Sealer
@@ -48,6 +49,7 @@ class Opened(NamedTuple):
     registry: Registry
     store: DocumentStore
     sealer: Sealer
+    backend: Backend
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def opened(settings: Settings) -> Iterator[Opened]:
         # Where Redis does not answer no gateway runs, or its workers see a change when what they know runs out.
         heard = client if ping(client) else None
         store = open_store(settings, backend, sealer)
-        yield Opened(open_registry(settings, store, sealer, Changes(heard)), store, sealer)
+        yield Opened(open_registry(settings, store, sealer, Changes(heard)), store, sealer, backend)
     finally:
         backend.close()
         client.close()

@@ -14,7 +14,9 @@ import pytest
 import requests
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 
+from dispatcher.cli import cli
 from tests.support.gateway import Gateway, wait_until
 from tests.support.identities import Identities, Person
 from workers.iam.acl import ALL_USERS
@@ -297,6 +299,7 @@ def test_a_denial_binds_even_root_but_not_the_repair(home: Gateway, a: Any) -> N
         '{"Version":"2012-10-17","Statement":[]}',
         policy({"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::other/*"}),
         policy({"Effect": "Allow", "Principal": {"AWS": "000000000000"}, "Action": "s3:*", "Resource": "*"}),
+        policy({"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "x" * 21_000}),
     ],
 )
 def test_what_is_not_understood_is_refused(a: Any, text: str) -> None:
@@ -469,3 +472,40 @@ def test_nothing_secret_in_the_log(home: Gateway, alice: Person, bob: Person) ->
     text = home.log.read_text()
     assert alice.secret_key not in text
     assert bob.secret_key not in text
+
+
+# -- the dry run
+
+
+def explain(home: Gateway, *arguments: str) -> Any:
+    where = ("--directory", str(home.directory), "--state-dir", str(home.state_dir), "--json")
+    found = CliRunner().invoke(cli, ["policies", "explain", *where, *arguments])
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_a_dry_run_says_which_statement_decides(
+    home: Gateway, a: Any, alice: Person, bob: Person, people: Identities
+) -> None:
+    bucket = new_bucket(a)
+    read = {"Sid": "Read", "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    user = people.user(alice, f"u{uuid4().hex[:8]}", {"Version": "2012-10-17", "Statement": [read]})
+    asked = ("--action", "GetObject", "--resource", f"{bucket}/k", "--as")
+    for who in (user.arn, user.access_key, f"alice/{user.name}"):
+        found = explain(home, *asked, who)
+        assert (found["allowed"], found["statement"]) == (True, "Read"), who
+    condition = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}
+    statement = allow(bucket, "s3:GetObject", {"AWS": user.arn}, Sid="Net", Condition=condition)
+    a.put_bucket_policy(Bucket=bucket, Policy=policy({**statement, "Effect": "Deny"}))
+    found = explain(home, *asked, user.arn, "--source-ip", "192.0.2.9")
+    assert (found["allowed"], found["statement"]) == (False, "Net")
+    assert [(entry["effect"], entry["kind"]) for entry in found["statements"]] == [
+        ("Allow", "identity policy"),
+        ("Deny", "bucket policy"),
+    ]
+    assert explain(home, *asked, user.arn, "--source-ip", "198.51.100.1")["allowed"]
+    assert explain(home, *asked, "alice")["reason"] == "the account owns the resource"
+    assert explain(home, *asked, "root")["allowed"]
+    assert not explain(home, *asked, "anonymous")["allowed"]
+    assert not explain(home, *asked, bob.number)["allowed"]
+    assert explain(home, "--as", "alice", "--action", "s3:CreateBucket", "--resource", "no-such-bucket")["allowed"]

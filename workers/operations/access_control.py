@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workers.authorizing import known_bucket
+from workers.authorizing import fresh_bucket, known_bucket
 from workers.buckets import ACL, OWNERSHIP, REMOVED, ownership_of
 from workers.iam.acl import (
     ACL_LIMIT,
@@ -70,7 +70,7 @@ def stored_form(acl: Acl | None, owner: str) -> str:
 def get_bucket_acl(request: Request) -> Response:
     """The bucket's ACL; the private one where ACLs do not count."""
     require_bucket(request)
-    access = known_bucket(request).access
+    access = fresh_bucket(request).access
     counts = access.ownership.acls_enabled and access.acl is not None
     return _answer(request, access.acl if counts and access.acl is not None else private_acl(access.owner))
 
@@ -87,7 +87,7 @@ def get_bucket_acl(request: Request) -> Response:
 def put_bucket_acl(request: Request) -> Response:
     """Replace the bucket's ACL, by headers or by a document."""
     require_bucket(request)
-    access = known_bucket(request).access
+    access = fresh_bucket(request).access
     acl = _asked_for(request, access.owner, None)
     check_ownership(acl, access.ownership, access.owner)
     check_acl(acl, access.block)
@@ -159,7 +159,7 @@ def _answer(request: Request, acl: Acl) -> Response:
 def get_bucket_ownership_controls(request: Request) -> Response:
     """Who owns what is put into the bucket; its owner where nobody changed it."""
     require_bucket(request)
-    ownership = ownership_of(known_bucket(request).document(OWNERSHIP), request.bucket)
+    ownership = ownership_of(fresh_bucket(request).document(OWNERSHIP), request.bucket)
     if ownership is None:
         raise S3Error("OwnershipControlsNotFoundError", BucketName=request.bucket)
     return xml_response(document("OwnershipControls", ownership_nodes(ownership)))
@@ -178,7 +178,7 @@ def put_bucket_ownership_controls(request: Request) -> Response:
     """Set who owns what is put. ACLs are disabled only where the bucket's own grants nothing to others."""
     ownership: Ownership = request.payload
     require_bucket(request)
-    acl = known_bucket(request).access.acl
+    acl = fresh_bucket(request).access.acl
     if not ownership.acls_enabled and acl is not None and not acl.is_private:
         raise S3Error("InvalidBucketAclWithObjectOwnership")
     request.services.buckets.put_document(request.bucket, OWNERSHIP, ownership.value.encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from workers.authorizing import known_bucket
+from workers.authorizing import fresh_bucket, known_bucket
 from workers.buckets import POLICY, PUBLIC_ACCESS_BLOCK, REMOVED, block_of
 from workers.iam.policy.model import Kind
 from workers.iam.policy.parser import parse_policy
@@ -38,15 +38,17 @@ def get_bucket_policy(request: Request) -> Response:
     query="policy",
     action="s3:PutBucketPolicy",
     writes=True,
-    body=Xml(bytes, limit=POLICY_LIMIT),
+    body=Xml(bytes),
 )
 def put_bucket_policy(request: Request) -> Response:
     """Replace the policy, if all of it is understood."""
     text: bytes = request.payload
+    if len(text) > POLICY_LIMIT:
+        raise S3Error("MalformedPolicy", "Policy exceeds the maximum allowed document size.")
     require_bucket(request)
     services = request.services
     policy = parse_policy(text, Kind.BUCKET, bucket=request.bucket, known_principal=services.directory.knows_principal)
-    check_policy(policy, known_bucket(request).access.block)
+    check_policy(policy, fresh_bucket(request).access.block)
     services.buckets.put_document(request.bucket, POLICY, text)
     return Response(204)
 
@@ -69,7 +71,7 @@ def get_bucket_policy_status(request: Request) -> Response:
 
 def _policy(request: Request) -> bytes:
     require_bucket(request)
-    text = known_bucket(request).document(POLICY)
+    text = fresh_bucket(request).document(POLICY)
     if text is None:
         raise S3Error("NoSuchBucketPolicy", BucketName=request.bucket)
     return text
@@ -85,7 +87,7 @@ def _policy(request: Request) -> bytes:
 def get_public_access_block(request: Request) -> Response:
     """The four switches; all are on in a bucket where nobody changed them."""
     require_bucket(request)
-    block = block_of(known_bucket(request).document(PUBLIC_ACCESS_BLOCK), request.bucket)
+    block = block_of(fresh_bucket(request).document(PUBLIC_ACCESS_BLOCK), request.bucket)
     if block is None:
         raise S3Error("NoSuchPublicAccessBlockConfiguration", BucketName=request.bucket)
     return xml_response(document("PublicAccessBlockConfiguration", block.nodes()))
