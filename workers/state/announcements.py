@@ -128,7 +128,8 @@ class Listener:
                 self._changes.doubt()
                 self._changes.announce_unsent()
             else:
-                self._changes.hear(message.data.decode())
+                # Whoever else publishes here must not deafen the worker.
+                self._changes.hear(message.data.decode(errors="replace"))
 
 
 def tell_deaf(error: Exception) -> None:

@@ -170,6 +170,13 @@ def test_every_worker_hears_of_a_change(redis_client: redis.Redis, ears: Callabl
         assert b"alice" not in (redis_client.get(name) or b"")
 
 
+def test_what_is_no_name_deafens_nobody(redis_client: redis.Redis, ears: Callable[[], Ear]) -> None:
+    ear = ears()
+    for message in (b"\xff\xfe", b"", b"bucket/", b"x" * 100_000, b"iam/real"):
+        redis_client.publish(CHANNEL, message)
+    wait_until(lambda: "iam/real" in ear.heard, what="the news")
+
+
 def test_a_new_connection_means_that_changes_may_have_been_missed(
     redis_client: redis.Redis, redis_server: RedisServer, ears: Callable[[], Ear]
 ) -> None:
