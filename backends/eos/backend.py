@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -194,13 +195,13 @@ class EosBackend(Backend):
 
     def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
         role = self._role(caller)
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             entry = self._find(role, bucket, key)
             try:
                 return EosObject(entry, self._data.open_read(role, entry))
             except (EntryChanged, NoSuchObject):
-                # Replaced between the two looks: the next one tells what is there.
-                continue
+                # Replaced between the two looks: the next one tells what is there. Unless it lags behind.
+                time.sleep(min(0.2, 0.001 * 2**attempt))
         raise StorageUnavailable("the object is replaced faster than it can be opened", retry_after=1)
 
     def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:

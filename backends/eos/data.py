@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from backends.api import ConfigurationError, StorageUnavailable
 from backends.eos.connection import Address
-from backends.eos.interfaces import Entry, Role
+from backends.eos.interfaces import CloseFailed, Entry, Role, Unanswered
 from backends.eos.mgm import Credentials, KeyCredentials, Mgm, Retry, parsed_address
 from backends.eos.options import Options, Tls
 from backends.eos.pool import Pool
@@ -20,6 +20,10 @@ _PATIENCE = 25.0
 
 class WrongFile(StorageUnavailable):
     """Another file than the one that is meant has its path by now, or none."""
+
+
+class RangeBroken(StorageUnavailable):
+    """A range PUT ended in the middle, or without an answer: a replica of its file, or all of it, may be gone."""
 
 
 class HttpData:
@@ -98,7 +102,8 @@ class HttpData:
         """Write `size` bytes into the file of this id at `offset`, and wait for the FST to have committed them.
 
         An interrupted range PUT may delete the whole file (where nobody else has it open), so that the bytes must all
-        be here before this is called. With `last` the FST reads the whole file to compute its checksum. Without its
+        be here before this is called; what broke off raises `RangeBroken`. With `last` the FST reads the whole file to
+        compute its checksum. Without its
         file a range PUT makes a new one: then nothing is written, and `WrongFile` raised.
         """
         headers = [
@@ -113,6 +118,10 @@ class HttpData:
             for block in blocks:
                 writing.write(block)
             writing.finish()
+        except WrongFile:
+            raise
+        except (StorageUnavailable, CloseFailed, Unanswered) as error:
+            raise RangeBroken(str(error)) from None
         finally:
             writing.abort()
 

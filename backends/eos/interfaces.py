@@ -37,8 +37,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `path` is absolute and without a slash at its end; times are nanoseconds; `etag` is EOS's own, without quotes;
     `checksum` is the type and the lower-case hex of the layout's checksum, ("", "") when there is none; `md5` is hex,
-    from the layout or an alternative checksum, "" when EOS has none; `children` counts a directory's files and
-    directories, hidden ones too.
+    from the layout or an alternative checksum, "" when EOS has none; `replicas` counts the places of the data,
+    `children` a directory's files and directories, hidden ones too.
     """
 
     path: str
@@ -51,6 +51,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ctime: int = 0
     etag: str = ""
     layout: int = 0
+    replicas: int = 0
     checksum: tuple[str, str] = ("", "")
     md5: str = ""
     link: bool = False

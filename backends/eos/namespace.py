@@ -298,6 +298,7 @@ def _file(found: Any) -> Entry:
         ctime=found.ctime.sec * _SECOND + found.ctime.n_sec,
         etag=found.etag.strip('"'),
         layout=found.layout_id,
+        replicas=len(found.locations),
         checksum=(kind, digest),
         md5=digest if kind == "md5" else md5,
         link=bool(found.link_name),

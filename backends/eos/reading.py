@@ -181,7 +181,8 @@ class FileDownload:
         place = self._place
         assert place is not None  # noqa: S101 -- _again has set it
         connection = self._connection = self._reader.pool.take(place.address)
-        whole = offset == 0 and length == self._entry.size
+        # Of a file that is written to, nobody knows what the whole is.
+        whole = offset == 0 and length == self._entry.size and not self._moving
         answer = _asked(connection, place, None if whole else (offset, length))
         body = self._body_of(connection, answer, place, offset, length, whole=whole)
         received = 0

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from backends.api import NoSuchObject, NoSuchUpload, PermissionDenied, StorageUnavailable
-from backends.eos.data import HttpData, WrongFile
+from backends.eos.data import HttpData, RangeBroken, WrongFile
 from backends.eos.interfaces import CloseFailed, Entry, EntryChanged, MissingParent, Role, Unanswered
 from backends.eos.namespace import Namespace
 from backends.eos.settling import awaited
@@ -25,10 +25,16 @@ COPIED: Final = 4 << 20
 """Bytes that are copied at a time into a lane: held here before they are sent, as all ranges are."""
 _TRIES: Final = 4
 _PAUSE: Final = 0.1
+_STRONG: Final = 2
+"""Replicas that a file must have for a range PUT to break off without loss."""
 
 
 class RangesRefused(StorageUnavailable):
     """The layout does not allow to write into a file (erasure coding)."""
+
+
+class Weakened(StorageUnavailable):
+    """Another range that breaks off would take all of the file."""
 
 
 class UploadFiles:
@@ -75,6 +81,19 @@ class UploadFiles:
             raise
         return written.fid, written.size, int(written.adler32, 16)
 
+    def write_again(
+        self, role: Role, state: State, root: str, file: str, blocks: Callable[[], Iterable[bytes]], length: int
+    ) -> tuple[int, int, int]:
+        """The same, from blocks that can be had again: as often as it takes."""
+        for attempt in range(_TRIES):
+            try:
+                return self.write_file(role, state, root, file, blocks(), length)
+            except StorageUnavailable:
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(_PAUSE * 2**attempt)
+        raise StorageUnavailable("the file cannot be written")
+
     def _repeated(self, role: Role, state: State, root: str, make: Callable[[], T]) -> T:
         """Make something in the upload's directory, which is made first where it is missing."""
         for attempt in range(_TRIES):
@@ -93,9 +112,10 @@ class UploadFiles:
     def write_range(
         self, role: Role, state: State, lane: Lane, offset: int, blocks: Callable[[], Iterable[bytes]], size: int
     ) -> None:
-        """Write `blocks()` into a lane, as often as it takes.
+        """Write `blocks()` into a lane; again, as long as what breaks off leaves the file with more than one replica.
 
-        Raises `WrongFile` when the lane has gone, `RangesRefused`, and the contract's errors.
+        Raises `WrongFile` when the lane has gone, `Weakened` when nothing should be written into it any more,
+        `RangesRefused`, and the contract's errors.
         """
         for attempt in range(_TRIES):
             try:
@@ -105,12 +125,18 @@ class UploadFiles:
                 if "RAIN" in str(error):
                     raise RangesRefused(str(error)) from None
                 raise
-            except (StorageUnavailable, CloseFailed, Unanswered) as error:
-                if isinstance(error, WrongFile):
-                    raise
-                if attempt == _TRIES - 1:
-                    raise StorageUnavailable(f"a part cannot be written: {error}") from None
+            except RangeBroken as error:
+                self._require_strong(role, state, lane, error)
                 time.sleep(_PAUSE * 2**attempt)
+        raise Weakened("ranges of a file keep breaking off")
+
+    def _require_strong(self, role: Role, state: State, lane: Lane, error: RangeBroken) -> None:
+        """Raise `Weakened` unless the next range that breaks off would leave a replica."""
+        entry = self._namespace.stat(role, state.path(lane.file))
+        if entry is None or entry.id != lane.fid:
+            raise WrongFile(f"{state.path(lane.file)} has gone") from None
+        if entry.replicas < _STRONG:
+            raise Weakened(str(error)) from None
 
     def finish_lane(self, role: Role, state: State, lane: Lane, size: int, checksum: int, *, finalize: bool) -> None:
         """Bring size and checksum of a complete lane up to date, and compare them.
@@ -118,29 +144,29 @@ class UploadFiles:
         Parts that were committed at the same time may have left any of their sizes. The last byte is written once more,
         alone: with `finalize` as the last range, for which the FST reads the file and computes its checksum.
 
-        Raises `NoSuchUpload` when the lane has gone, `StorageUnavailable` when EOS does not come to what is expected.
+        Raises `WrongFile` when the lane has gone, `Weakened` like `write_range`, `StorageUnavailable` when EOS does not
+        come to what is expected.
         """
         path = state.path(lane.file)
         last = b"".join(self.read(role, self._described(role, path, lane.fid, size), size - 1, 1))
-        reason: object = ""
+        expected = f"{checksum:08x}" if finalize else ""
+        wrong = ""
         for attempt in range(_TRIES):
             try:
                 self._data.write_range(
                     role, path, [last], 1, size - 1, size if finalize else LONGEST, lane.fid, last=finalize
                 )
-                expected = f"{checksum:08x}" if finalize else ""
-                entry, wrong = awaited(lambda: self._namespace.stat(role, path), lane.fid, size, expected)
-                if entry is None:
-                    raise NoSuchUpload
-                if not wrong:
-                    return
-                reason = wrong
-            except WrongFile:
-                raise NoSuchUpload from None
-            except (StorageUnavailable, CloseFailed, Unanswered) as error:
-                reason = error
+            except RangeBroken as error:
+                self._require_strong(role, state, lane, error)
+                wrong = str(error)
+                continue
+            entry, wrong = awaited(lambda: self._namespace.stat(role, path), lane.fid, size, expected)
+            if entry is None:
+                raise WrongFile(f"{path} has gone")
+            if not wrong:
+                return
             time.sleep(_PAUSE * 2**attempt)
-        raise StorageUnavailable(f"the upload cannot be finished: {reason}")
+        raise StorageUnavailable(f"the upload cannot be finished: {wrong}")
 
     def copy_into(self, role: Role, state: State, lane: Lane, piece: Piece) -> None:
         """Copy a part from its own file, or from another lane, to its place in a lane."""

@@ -5,6 +5,7 @@
         user.home                   where its data lie, who began it, how parts are stored
         user.lane.P                 the lane for parts of P bytes: its file and the file's id
         user.closed.FILE            no part may be written into this lane any more: it is becoming the object
+        user.weak.FILE              nothing is written into this lane any more: a range broke off, one replica is left
         user.completed              which file becomes the object of which record, noted before it does
     STATE/uploads/BUCKET/ID/NN      empty files; the attributes of each are of the parts with a number = NN modulo 64:
         user.file.FILE              a file of data that was, or is about to be, made
@@ -34,6 +35,7 @@ UPLOAD: Final = "user.upload"
 HOME: Final = "user.home"
 LANE: Final = "user.lane."
 CLOSED: Final = "user.closed."
+WEAK: Final = "user.weak."
 COMPLETED: Final = "user.completed"
 FILE: Final = "user.file."
 CLAIM: Final = "user.claim."
@@ -71,6 +73,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     home: Home
     lanes: tuple[Lane, ...]
     closed: frozenset[str]
+    weak: frozenset[str]
     completed: Completed | None
     parts: tuple[PartRecord, ...] = ()
     files: frozenset[str] = frozenset()
@@ -237,6 +240,7 @@ def _state_of(upload_id: str, entry: Entry, below: Iterable[Entry]) -> State:
         home=_decoded(msgspec.json.Decoder(Home).decode, attributes[HOME]),
         lanes=tuple(sorted(lanes)),
         closed=frozenset(name.removeprefix(CLOSED) for name in attributes if name.startswith(CLOSED)),
+        weak=frozenset(name.removeprefix(WEAK) for name in attributes if name.startswith(WEAK)),
         completed=_decoded(msgspec.json.Decoder(Completed).decode, attributes[COMPLETED])
         if COMPLETED in attributes
         else None,

@@ -11,12 +11,17 @@ closed then: so no part is written into what has become an object. Where every p
 lane gets its last byte once more, for the size and the checksum, and is renamed. Parts with files of their own are
 copied to their places before. Where the sizes do not fit, where the lane holds more than the object, or where ranges
 are not used, the parts are read and written to a new file by this worker.
+
+A range PUT that breaks off may cost a replica, or the file: a lane that has one replica left is not written any more,
+the parts after that get files of their own, and the completion reads it.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -39,14 +44,14 @@ from backends.api import (
 from backends.eos.data import HttpData, WrongFile
 from backends.eos.failures import Exists
 from backends.eos.interfaces import Entry, Role
-from backends.eos.locks import Locks
+from backends.eos.locks import Held, Locks
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.places import Places
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
 from backends.eos.spooling import Spooled
-from backends.eos.upload_files import RangesRefused, UploadFiles, new_name
+from backends.eos.upload_files import RangesRefused, UploadFiles, Weakened, new_name
 from backends.eos.upload_places import Claim, Lane, PartPlace, Piece, best_lane, checksum_of, pieces_of
 from backends.eos.upload_states import (
     CLAIM,
@@ -57,6 +62,7 @@ from backends.eos.upload_states import (
     LANE,
     PART,
     UPLOAD,
+    WEAK,
     Completed,
     Home,
     State,
@@ -229,6 +235,8 @@ class Uploads:
     ) -> PartRecord | None:
         """Store a part at its offset; None when it has no place there."""
         lane = self._lane_for(role, bucket, state, body.size)
+        if lane.file in state.weak:
+            return None
         offset = (number - 1) * lane.part_size
         claim = Claim(number, body.size, done=False)
         if offset + body.size > _LARGEST_OBJECT or not self._claim(bucket, state, lane, claim):
@@ -237,6 +245,9 @@ class Uploads:
             self._files.write_range(role, state, lane, offset, body.blocks, body.size)
         except WrongFile:
             self._lose(role, bucket, state, lane)
+            return None
+        except Weakened:
+            self._states.set(bucket, state.id, {f"{WEAK}{lane.file}": b"1"})
             return None
         except RangesRefused:
             home = msgspec.structs.replace(state.home, ranges=False)
@@ -293,7 +304,7 @@ class Uploads:
         file = new_name()
         self._states.set_part(bucket, state.id, number, {f"{FILE}{file}": b"%d" % number})
         root = self._registry.root(bucket)
-        self._files.write_file(role, state, root, file, body.blocks(), body.size)
+        self._files.write_again(role, state, root, file, body.blocks, body.size)
         return self._store(role, bucket, state, number, file, record, body.adler32)
 
     def _stream(self, role: Role, bucket: str, state: State, number: int, source: PartSource) -> PartRecord:
@@ -350,7 +361,7 @@ class Uploads:
         precondition: Precondition,
     ) -> ObjectRecord:
         """Publish the parts as one object; a second time, find that this was done. Raises `NoSuchUpload`."""
-        with self._locks.hold(_lock(bucket, upload.id)):
+        with self._locks.hold(_lock(bucket, upload.id)) as (held,), self._renewed(held):
             state = self._states.whole(bucket, upload.id)
             before = self._published(state)
             if before is not None:
@@ -364,12 +375,37 @@ class Uploads:
             pieces = pieces_of(parts)
             lane = self._closed_lane(bucket, state, pieces)
             if lane is not None:
-                return self._complete_lane(role, bucket, state, lane, pieces, marked, precondition)
+                try:
+                    return self._complete_lane(role, bucket, state, lane, pieces, marked, precondition)
+                except Weakened:
+                    # What is left of it can be read.
+                    self._states.set(bucket, state.id, {f"{WEAK}{lane.file}": b"1"})
             return self._complete_joined(role, bucket, state, pieces, marked, precondition)
+
+    @contextmanager
+    def _renewed(self, held: Held) -> Iterator[None]:
+        """Keep a lock for longer than a lease: an FST may read for minutes to compute a checksum."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(self._locks.lease / 5):
+                try:
+                    held.note(b"")
+                except BackendError:
+                    # Too late or no answer: then it expires, and what another completion does is the same.
+                    return
+
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _closed_lane(self, bucket: str, state: State, pieces: Sequence[Piece]) -> Lane | None:
         """The lane that becomes the object, closed for parts; None for none."""
-        lane = best_lane(pieces, state.lanes)
+        lane = best_lane(pieces, [lane for lane in state.lanes if lane.file not in state.weak])
         if lane is None:
             return None
         self._states.set(bucket, state.id, {f"{CLOSED}{lane.file}": b"1"})
@@ -431,7 +467,9 @@ class Uploads:
         checksum = checksum_of(pieces)
         self._states.set_part(bucket, state.id, 0, {f"{FILE}{file}": b"0"})
         root = self._registry.root(bucket)
-        fid, _, written = self._files.write_file(role, state, root, file, self._files.joined(role, state, pieces), size)
+        fid, _, written = self._files.write_again(
+            role, state, root, file, lambda: self._files.joined(role, state, pieces), size
+        )
         try:
             if written != checksum:
                 raise StorageUnavailable(f"parts were damaged: {written:08x} came and {checksum:08x} was sent")
