@@ -50,6 +50,7 @@ from backends.eos.options import options_of
 from backends.eos.places import Places
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.tokens import TokenCredentials
 from backends.eos.uploads import Uploads
 
 _TRIES: Final = 16
@@ -91,7 +92,8 @@ class EosBackend(Backend):
         self._layout: Final = Layout(options.state)
         self._channels: Final = Channels(options)
         self._namespace: Final = Namespace(options, self._channels)
-        self._data: Final = HttpData(options)
+        tokens = self._tokens = TokenCredentials(self._namespace) if options.tokens else None
+        self._data: Final = HttpData(options, tokens)
         self._locks: Final = Locks(
             self._namespace,
             identities.service,
@@ -127,6 +129,7 @@ class EosBackend(Backend):
         self._data.open()
         try:
             self._make_state()
+            self._check_tokens()
         except BaseException:
             self.close()
             raise
@@ -146,6 +149,14 @@ class EosBackend(Backend):
             raise ConfigurationError(f"eos: state: the parent of {state!r} does not exist in EOS") from None
         except PermissionDenied as error:
             raise ConfigurationError(f"eos: state: uid {service.uid} may not use or make {state!r}: {error}") from None
+
+    def _check_tokens(self) -> None:
+        if self._tokens is None:
+            return
+        try:
+            self._tokens.headers(self._identities.service, f"{self._layout.state}/-", write=True)
+        except PermissionDenied as error:
+            raise ConfigurationError(f"eos: tokens: EOS gives none: {error}") from None
 
     def close(self) -> None:
         self._data.close()

@@ -36,7 +36,8 @@ class HttpData:
         self._options = options
         self._addresses: Sequence[Address] = [parsed_address(url)[0] for url in options.mgm]
         self._context = context_of(options.http_tls, "http_tls") if _secure(options) else None
-        self._credentials = credentials or KeyCredentials(options.authkey, numeric=options.remote_user == "uid")
+        self._key = KeyCredentials(options.authkey, numeric=options.remote_user == "uid")
+        self._credentials = credentials or self._key
         self._pools: list[Pool] = []
 
     def open(self) -> None:
@@ -53,7 +54,7 @@ class HttpData:
             self._context, connect=options.connect_timeout, seconds=options.data_timeout, limit=options.connections
         )
         self._pools = [mgm_pool, fst_pool]
-        self._mgm = Mgm(self._addresses, mgm_pool, self._credentials, retry)
+        self._mgm = Mgm(self._addresses, mgm_pool, self._credentials, retry, self._key)
         self._reader = Reader(self._mgm, fst_pool, retry, verify=options.verify_checksums)
         self._writer = Writer(self._mgm, fst_pool, retry, close_timeout=options.close_timeout)
 

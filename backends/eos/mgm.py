@@ -50,8 +50,8 @@ class Redirect(NamedTuple):
 class Credentials(Protocol):
     """How a request says on whose behalf it comes."""
 
-    def headers(self, role: Role, path: str) -> Sequence[tuple[str, str]]:
-        """The headers of a request about `path`."""
+    def headers(self, role: Role, path: str, *, write: bool) -> Sequence[tuple[str, str]]:
+        """The headers of a request about `path`, to read or to write."""
 
     def query(self, role: Role) -> Mapping[str, str]:
         """What goes into the URL."""
@@ -69,7 +69,7 @@ class KeyCredentials:
         self._key = key
         self._numeric = numeric
 
-    def headers(self, role: Role, path: str) -> Sequence[tuple[str, str]]:
+    def headers(self, role: Role, path: str, *, write: bool) -> Sequence[tuple[str, str]]:
         """See `Credentials`."""
         user = str(role.uid) if self._numeric or not role.name else role.name
         return (("x-forwarded-for", "gateway"), ("x-gateway-authorization", self._key), ("remote-user", user))
@@ -102,10 +102,19 @@ class Retry(NamedTuple):
 class Mgm:
     """The HTTP ends of the MGMs; the one that answered last is asked first."""
 
-    def __init__(self, addresses: Sequence[Address], pool: Pool, credentials: Credentials, retry: Retry) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        pool: Pool,
+        credentials: Credentials,
+        retry: Retry,
+        commanding: Credentials | None = None,
+    ) -> None:
+        """`commanding` are the credentials of commands, which may be about several directories."""
         self._addresses = tuple(addresses)
         self._pool = pool
         self._credentials = credentials
+        self._commanding = commanding or credentials
         self._retry = retry
         self._current = 0
 
@@ -126,7 +135,7 @@ class Mgm:
         """
         fields = [*headers, ("Content-Length", "0")] if method == "PUT" else headers
         target = _target(path, {**self._credentials.query(role), **(query or {})})
-        answer, text = self._ask(method, target, self._credentials.headers(role, path), fields)
+        answer, text = self._ask(method, target, self._credentials.headers(role, path, write=method == "PUT"), fields)
         if answer.status == 307:
             return _redirect(answer)
         if answer.status == 200 and method == "GET":
@@ -138,8 +147,8 @@ class Mgm:
 
         Where the answer is lost it may have been done: then it raises `Broken`, and nothing is repeated.
         """
-        query = {**self._credentials.query(role), **fields}
-        identity = self._credentials.headers(role, fields.get("mgm.path", ""))
+        query = {**self._commanding.query(role), **fields}
+        identity = self._commanding.headers(role, fields.get("mgm.path", ""), write=True)
         answer, text = self._ask("GET", _target("/proc/user/", query), identity, (), once=True)
         if answer.status != 200:
             raise _failure(answer, text, "GET")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backends.api import Backend, BucketRecord, NoSuchUpload, PermissionDenied, StorageUnavailable
+from backends.api import Backend, BucketRecord, ConfigurationError, NoSuchUpload, PermissionDenied, StorageUnavailable
 from backends.eos.upload_places import place_of
 from backends.testkit.harness import Box, all_fine, together
 from backends.testkit.sources import content
@@ -217,3 +217,28 @@ def test_what_is_left_of_an_upload_that_was_being_removed_is_swept(eos: Emulator
     assert backend.sweep_uploads(ALICE, 0) >= 1
     assert eos.entry(path) is None
     assert eos.entry(f"{eos.root}/s3/uploads/uploads/{upload.record.id}") is None
+
+
+def test_data_requests_may_bear_tokens_of_the_user(eos: Emulator, backend: Backend) -> None:
+    with opened(eos, multipart="offset", tokens=True) as other:
+        box = Box(other, ALICE, "uploads")
+        stored = box.put("tokens/a/key", content(PART), tags={"a": "b"})
+        assert box.get("tokens/a/key") == (stored, content(PART))
+        upload = Upload.begin(box, "tokens/b/key")
+        upload.complete(upload.put_all(bodies(3)))
+        assert data_of(upload) == b"".join(bodies(3))
+        upload.abort()
+        with pytest.raises(PermissionDenied):
+            replace(box, caller=BOB).put("tokens/a/key", b"theirs")
+        for key in ("tokens/a/key", "tokens/b/key"):
+            box.delete(key)
+    assert not eos.counters().get("fst.leaked_tokens")
+
+
+def test_an_instance_without_tokens_stops_the_start(eos: Emulator) -> None:
+    eos.quirks(token_generation=0)
+    try:
+        with pytest.raises(ConfigurationError, match="tokens"), opened(eos, tokens=True):
+            pass
+    finally:
+        eos.quirks(token_generation=1)
