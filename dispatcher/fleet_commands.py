@@ -17,7 +17,7 @@ from dispatcher.processes import SupervisionError
 from dispatcher.registry import DRAIN, LEFT, REMOVE, RESTART, UP, Fleet, Registry, Shard
 from dispatcher.serving import present, serves, state_of
 from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_settings
-from workers.state.redis import UnsupportedRedisUrl, connect
+from workers.state.redis import UnsupportedRedisUrl, connect, informations
 
 EXIT_FAILED: Final = 1
 
@@ -216,7 +216,8 @@ def status(config_file: str | None, as_json: bool, **given: Any) -> None:
         fleet = registry.look()
         redis_facts = _redis_facts(client)
     serving = [shard.id for shard in fleet.shards if serves(shard, fleet, settings)]
-    healthy = bool(serving) and redis_facts["maxmemory_policy"] in ("noeviction", "unknown")
+    keeps_all = all(facts["policy"] in ("noeviction", "unknown") for facts in redis_facts.values())
+    healthy = bool(serving) and keeps_all
     if as_json:
         document = {
             "healthy": healthy,
@@ -232,7 +233,7 @@ def status(config_file: str | None, as_json: bool, **given: Any) -> None:
     raise SystemExit(0 if healthy else EXIT_FAILED)
 
 
-def _report(fleet: Fleet, settings: Settings, facts: dict[str, str], serving: Sequence[str]) -> list[str]:
+def _report(fleet: Fleet, settings: Settings, facts: dict[str, dict[str, str]], serving: Sequence[str]) -> list[str]:
     lines = [f"{len(serving)} of {len(fleet.shards)} shards serve", "", *_shard_table(fleet, settings), ""]
     fresh = {dispatcher.id for dispatcher in present(fleet, settings)}
     if fleet.dispatchers:
@@ -251,18 +252,24 @@ def _report(fleet: Fleet, settings: Settings, facts: dict[str, str], serving: Se
                 )
             )
         lines += [*_aligned(rows), ""]
-    words = [f"{name.replace('_', ' ')} {value}" for name, value in facts.items()]
-    return [*lines, "Redis: " + ", ".join(words)]
+    head = ("REDIS", *(name.upper() for name in next(iter(facts.values()), {})))
+    return [*lines, *_aligned([head, *((name, *known.values()) for name, known in facts.items())])]
 
 
-def _redis_facts(client: redis.Redis) -> dict[str, str]:
-    """What of Redis matters here. One that evicts may lose the state of uploads."""
-    information = client.info()
-    facts = {
-        "version": information.get("redis_version"),
-        "role": information.get("role"),
-        "memory": information.get("used_memory_human"),
-        "clients": information.get("connected_clients"),
-        "maxmemory_policy": information.get("maxmemory_policy"),
+def _redis_facts(client: redis.Redis) -> dict[str, dict[str, str]]:
+    """What of Redis matters here, by server; one that evicts may lose the state of uploads."""
+    return {
+        name or "redis": {
+            "version": _shown(information, "redis_version"),
+            "role": _shown(information, "role"),
+            "replicas": _shown(information, "connected_slaves"),
+            "memory": _shown(information, "used_memory_human"),
+            "clients": _shown(information, "connected_clients"),
+            "policy": _shown(information, "maxmemory_policy"),
+        }
+        for name, information in sorted(informations(client).items())
     }
-    return {name: "unknown" if value is None else str(value) for name, value in facts.items()}
+
+
+def _shown(information: dict[str, Any], name: str) -> str:
+    return str(information.get(name, "unknown"))
