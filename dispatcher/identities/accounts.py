@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.identities.common import (
+    Opened,
     as_json,
     find_account,
     moment,
     opened,
     show,
     show_all,
+    with_opened,
     with_registry,
     with_settings,
 )
 from dispatcher.identities.keys import announce_key
 from dispatcher.processes import SupervisionError
+from dispatcher.uploads_command import OPERATOR
 from workers.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -182,13 +185,18 @@ def disable(registry: Registry, name: str) -> None:
 
 
 @accounts.command()
-@with_registry
+@with_opened
 @click.argument("name")
 @click.option("--cascade", is_flag=True, help="With all its users, groups, roles, policies and keys.")
-def delete(registry: Registry, name: str, cascade: bool) -> None:
-    """Delete an account. Buckets that it owns stay, with an owner that is no more."""
-    account = _changeable(registry, name)
-    registry.delete_account(account.id, cascade=cascade)
+@click.option("--leave-buckets", is_flag=True, help="Even if it owns buckets: they stay, and only root can use them.")
+def delete(place: Opened, name: str, cascade: bool, leave_buckets: bool) -> None:
+    """Delete an account that owns no buckets."""
+    account = _changeable(place.registry, name)
+    if not leave_buckets:
+        buckets = [bucket.name for bucket in place.backend.list_buckets(OPERATOR) if bucket.owner == account.id]
+        if buckets:
+            raise SupervisionError(f"{account.name} owns buckets: {', '.join(buckets[:10])}")
+    place.registry.delete_account(account.id, cascade=cascade)
     click.echo(f"{account.name} is deleted")
 
 

@@ -44,7 +44,7 @@ in_account: Final = click.option(
 
 
 class Opened(NamedTuple):
-    """The identities of a gateway: the registry, and what it is made of."""
+    """The identities of a gateway: the registry, what it is made of, and the storage beside it."""
 
     registry: Registry
     store: DocumentStore
@@ -86,6 +86,16 @@ def with_registry(command: Callable[..., None]) -> Callable[..., None]:
     def run(settings: Settings, **given: Any) -> None:
         with opened(settings) as found:
             command(found.registry, **given)
+
+    return with_settings(named_as(run, command))
+
+
+def with_opened(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that needs the storage, too."""
+
+    def run(settings: Settings, **given: Any) -> None:
+        with opened(settings) as found:
+            command(found, **given)
 
     return with_settings(named_as(run, command))
 

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from backends.api import BackendConfig, BucketRecord
+from backends.posix import PosixBackend
 from dispatcher.cli import cli
 from dispatcher.processes import SupervisionError
+from dispatcher.uploads_command import OPERATOR
 from workers.settings import SettingsError
 
 READ = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::*"}}
@@ -99,6 +102,17 @@ def test_life_of_an_account(shell: Shell) -> None:
     shell("accounts", "delete", "alice2", "--cascade")
     assert shell.json("accounts", "list") == []
     assert "there is no account alice" in shell.refused("accounts", "show", "alice")
+
+
+def test_account_that_owns_buckets_is_not_deleted(shell: Shell) -> None:
+    made = shell.json("accounts", "create", "alice")
+    backend = PosixBackend(BackendConfig(directory=str(shell.directory)))
+    backend.open()
+    backend.create_bucket(OPERATOR, BucketRecord(name="pictures", created=1, owner=made["id"]))
+    backend.close()
+    assert "pictures" in shell.refused("accounts", "delete", "alice")
+    shell("accounts", "delete", "alice", "--leave-buckets")
+    assert shell.json("accounts", "list") == []
 
 
 def test_root_is_there_and_cannot_be_changed(shell: Shell) -> None:
