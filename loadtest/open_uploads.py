@@ -144,11 +144,13 @@ def run(home: Path, count: int, rounds: int, slow: float) -> None:
             begin(uploads, 1, count - 1)
             print(f"{(time.perf_counter() - began) / max(1, count - 1) * 1000:.2f} ms to begin each of the others")
             measure(gateway, rounds, count)
-            client.flushall()
+            found = client.slowlog_get(10_000)
+            client.flushall(asynchronous=True)
+            client.slowlog_reset()
             with Client(gateway) as requests:
                 milliseconds = Timer(requests, 1).page()
             print(f"{milliseconds / 1000:.1f} s for the first list after Redis was emptied")
-            found = client.slowlog_get(10_000)
+            found += client.slowlog_get(10_000)
             print(f"{len(found)} commands of Redis took longer than {slow:g} ms")
             for entry in sorted(found, key=lambda entry: -entry["duration"])[:5]:
                 print(f"  {entry['duration'] / 1000:.1f} ms  {entry['command'][:60]!r}")

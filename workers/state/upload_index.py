@@ -141,7 +141,9 @@ class UploadIndex:
         last_key, last_id = "", ""
         while True:
             following = None
-            for member in self._scan(bucket, prefix, position):
+            # Of a group one member is needed, and most groups have more than that.
+            first = 4 if delimiter else limit + 1
+            for member in self._scan(bucket, prefix, position, first):
                 key, upload_id = _parsed(member)
                 group = common_prefix(key, prefix, delimiter)
                 if len(members) + len(prefixes) == limit:
@@ -157,18 +159,19 @@ class UploadIndex:
                 return UploadsPage(self._details(bucket, members), prefixes, None, "")
             position = following
 
-    def _scan(self, bucket: str, prefix: str, position: bytes) -> Iterator[bytes]:
-        """Members behind `position` whose key begins with `prefix`."""
+    def _scan(self, bucket: str, prefix: str, position: bytes, count: int) -> Iterator[bytes]:
+        """Members behind `position` whose key begins with `prefix`; fetched by `count` first, then by more."""
         start = _escaped(prefix)
         low = b"(" + position if position >= start else b"[" + start
         high = b"(" + start + b"\xff" if start else b"+"
         while True:
-            found = self._redis.zrangebylex(_order(bucket), low, high, start=0, num=_CHUNK)
+            found = self._redis.zrangebylex(_order(bucket), low, high, start=0, num=count)
             chunk = [as_bytes(member) for member in found]
             yield from chunk
-            if len(chunk) < _CHUNK:
+            if len(chunk) < count:
                 return
             low = b"(" + chunk[-1]
+            count = min(4 * count, _CHUNK)
 
     def _details(self, bucket: str, members: list[bytes]) -> list[ListedUpload]:
         if not members:
