@@ -106,21 +106,32 @@ class Places:
             entry = self._namespace.stat(role, path)
             if entry is None:
                 return
-            if entry.directory:
-                continue
-            key = NAMES.key(path[len(place.root) + 1 :])
-            if key is None:
-                raise StorageUnavailable(f"{path} is in the way of a directory")
-            other = Place(place.bucket, place.root, key)
-            try:
-                self._namespace.rename(role, path, other.displaced)
-            except Exists:
-                # An older one, hidden by this one since its directory is gone.
-                self._namespace.unlink(role, other.displaced)
-                self._namespace.rename(role, path, other.displaced)
-            except Missing:
-                pass
+            if not entry.directory:
+                # One at a time: who comes second would move the directory that the first one has made.
+                with self._locks.hold(f"displacement {path}"):
+                    self._displace(role, place, path)
+                return
+
+    def _displace(self, role: Role, place: Place, path: str) -> None:
+        entry = self._namespace.stat(role, path)
+        if entry is None or entry.directory:
             return
+        key = NAMES.key(path[len(place.root) + 1 :])
+        if key is None:
+            raise StorageUnavailable(f"{path} is in the way of a directory")
+        target = Place(place.bucket, place.root, key).displaced
+        older = self._namespace.stat(role, target)
+        if older is not None and not older.directory:
+            # Hidden by this file since its directory has gone.
+            self._namespace.unlink(role, target)
+        try:
+            self._namespace.rename(role, path, target)
+        except (Missing, Exists):
+            return
+        moved = self._namespace.stat(role, target)
+        if moved is not None and moved.directory:
+            # The file was deleted and a directory made in this moment.
+            self._namespace.rename(role, target, path)
 
     def prune(self, role: Role, place: Place, path: str) -> None:
         """Remove the directories that an object leaves empty, up to the bucket's own."""

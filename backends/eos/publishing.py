@@ -311,16 +311,22 @@ class Publisher:
             if entry is None:
                 self._registry.must_exist(bucket)
             check.check(record)
-            if entry is None or not self._unlink(role, place, entry):
+            # It may have had to make way for a directory after it was found.
+            while entry is not None and not self._unlink(role, place, entry):
+                entry = self._places.find(role, place)
+            if entry is None:
                 return DeleteOutcome()
         self._places.prune(role, place, entry.path)
-        return DeleteOutcome(removed=record)
+        return DeleteOutcome(removed=record_of(entry))
 
     def _unlink(self, role: Role, place: Place, entry: Entry) -> bool:
-        if entry.path != place.displaced:
-            # Hidden by the natural file since its directory is gone; it must not come back.
-            self._namespace.unlink(role, place.displaced)
-        return self._namespace.unlink(role, entry.path)
+        """Remove an object under both its names; False when it is under neither."""
+        if entry.path == place.displaced:
+            return self._namespace.unlink(role, entry.path)
+        # Hidden by the natural file since its directory is gone, it must not come back. Or it is this very file, which
+        # has made way for a directory meanwhile.
+        displaced = self._namespace.unlink(role, place.displaced)
+        return self._namespace.unlink(role, entry.path) or displaced
 
     def _required(self, role: Role, place: Place) -> Entry:
         entry = self._places.find(role, place)

@@ -377,6 +377,28 @@ class TestPublication:
         with pytest.raises(NoSuchObject):
             backend.head_object(ALICE, bucket, "a")
 
+    def test_an_object_and_those_below_its_name_come_at_once(self, eos, backend, bucket):
+        names = ["a", *(f"a/{number}" for number in range(6)), "a/b", "a/b/c"]
+        with opened(eos) as other:
+            for turn in range(4):
+                threads = [
+                    threading.Thread(target=put, args=((backend, other)[index % 2], bucket, name, name.encode()))
+                    for index, name in enumerate(names)
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                assert keys(backend, bucket) == sorted(names)
+                assert [get(other, bucket, name) for name in names] == [name.encode() for name in names]
+                if turn % 2:
+                    for name in names:
+                        backend.delete_object(ALICE, bucket, name)
+                    assert keys(backend, bucket) == []
+        for name in keys(backend, bucket):
+            backend.delete_object(ALICE, bucket, name)
+        backend.delete_bucket(ALICE, bucket)
+
     @pytest.mark.parametrize("key", ["a*", "a?", "[a]", "a&b", "a#b", "a%b", "a+b c", "#AND#", "a\nb", "x=y"])
     def test_signs_that_mean_something_to_eos_are_harmless(self, backend, bucket, key):
         put(backend, bucket, "ab", b"sibling")
