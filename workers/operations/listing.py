@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from backends.api import ListPage, ListQuery, ObjectEntry
@@ -13,7 +14,7 @@ from workers.operations.tokens import open_token, seal_token
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import boolean, bounded_integer
 from workers.protocol.times import iso8601
-from workers.protocol.xml import Node, UnrepresentableTextError, document, url_encoded
+from workers.protocol.xml import Node, Rendered, UnrepresentableTextError, document, escape, render, url_encoded
 from workers.request import Request, Response, xml_response
 from workers.routing import Level, operation
 
@@ -74,31 +75,33 @@ def person(request: Request, element: str, account: str) -> Node:
     return (element, [("ID", owner), ("DisplayName", name)] if name else [("ID", owner)])
 
 
-def _described(request: Request, entry: ObjectEntry, asked: _Asked, *, owner: bool) -> list[Node]:
+def _described(request: Request, entry: ObjectEntry, asked: _Asked, *, owner: bool) -> Rendered:
+    # PERF: nested tuples took as long as reading the thousand records.
     record = entry.record
-    nodes: list[Node] = [
-        ("Key", asked.show(entry.key)),
-        ("LastModified", iso8601(record.modified)),
-        ("ETag", f'"{record.etag}"'),
-    ]
+    text = (
+        f"<Key>{escape(asked.show(entry.key))}</Key><LastModified>{iso8601(record.modified)}</LastModified>"
+        f'<ETag>"{escape(record.etag)}"</ETag>'
+    )
     if record.checksums:
-        nodes += [("ChecksumAlgorithm", name) for name in record.checksums]
-        nodes.append(("ChecksumType", record.checksum_type or "FULL_OBJECT"))
-    nodes.append(("Size", record.size))
+        text += "".join([f"<ChecksumAlgorithm>{escape(name)}</ChecksumAlgorithm>" for name in record.checksums])
+        text += f"<ChecksumType>{escape(record.checksum_type or 'FULL_OBJECT')}</ChecksumType>"
+    text += f"<Size>{record.size}</Size>"
     if owner:
-        nodes.append(person(request, "Owner", record.owner))
-    nodes.append(("StorageClass", record.storage_class))
-    return nodes
+        text += render([person(request, "Owner", record.owner)]).decode()
+    return Rendered(f"{text}<StorageClass>{escape(record.storage_class)}</StorageClass>")
 
 
 def _prefixes(page: ListPage, asked: _Asked) -> list[Node]:
     return [("CommonPrefixes", [("Prefix", asked.show(prefix))]) for prefix in page.prefixes]
 
 
-def render_list(root: str, nodes: list[Node]) -> Response:
-    """The document of a list. Raises `S3Error` InvalidRequest for what XML cannot hold."""
+def render_list(root: str, *nodes: Iterable[Node]) -> Response:
+    """The document of a list; its nodes may be made while it is written.
+
+    Raises `S3Error` InvalidRequest for what XML cannot hold.
+    """
     try:
-        return xml_response(document(root, nodes))
+        return xml_response(document(root, chain.from_iterable(nodes)))
     except UnrepresentableTextError:
         raise S3Error(
             "InvalidRequest",
@@ -125,9 +128,9 @@ def list_objects(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", page.next_after is not None),
             ("EncodingType", asked.encoding),
-            *(("Contents", _described(request, entry, asked, owner=True)) for entry in page.objects),
-            *_prefixes(page, asked),
         ],
+        (("Contents", _described(request, entry, asked, owner=True)) for entry in page.objects),
+        _prefixes(page, asked),
     )
 
 
@@ -155,9 +158,9 @@ def list_objects_v2(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", page.next_after is not None),
             ("EncodingType", asked.encoding),
-            *(("Contents", _described(request, entry, asked, owner=owner)) for entry in page.objects),
-            *_prefixes(page, asked),
         ],
+        (("Contents", _described(request, entry, asked, owner=owner)) for entry in page.objects),
+        _prefixes(page, asked),
     )
 
 
@@ -192,15 +195,13 @@ def list_object_versions(request: Request) -> Response:
             ("Delimiter", asked.show(asked.delimiter) or None),
             ("IsTruncated", following is not None),
             ("EncodingType", asked.encoding),
-            *(("Version", _version(request, entry, asked)) for entry in page.objects),
-            *_prefixes(page, asked),
         ],
+        (("Version", _version(request, entry, asked)) for entry in page.objects),
+        _prefixes(page, asked),
     )
 
 
-def _version(request: Request, entry: ObjectEntry, asked: _Asked) -> list[Node]:
-    return [
-        *_described(request, entry, asked, owner=True),
-        ("VersionId", entry.record.version_id),
-        ("IsLatest", True),
-    ]
+def _version(request: Request, entry: ObjectEntry, asked: _Asked) -> Rendered:
+    described = _described(request, entry, asked, owner=True)
+    version = escape(entry.record.version_id)
+    return Rendered(f"{described}<VersionId>{version}</VersionId><IsLatest>true</IsLatest>")

@@ -6,6 +6,7 @@ A time is nanoseconds since the epoch; a name that ends in `_seconds`, or a func
 import calendar
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -19,8 +20,15 @@ _LONGEST_DATE: Final = 64
 def iso8601(nanoseconds: int) -> str:
     """Return a time as S3 writes it in XML: `2026-01-02T03:04:05.678Z`."""
     seconds, rest = divmod(nanoseconds, _NANOSECONDS)
-    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{rest // 1_000_000:03d}Z"
+    minutes, second = divmod(seconds, 60)
+    return f"{_to_the_minute(minutes)}:{second:02d}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_minute(minutes: int) -> str:
+    # PERF: a list has a thousand times, most of them from the same few minutes.
+    year, month, day, hour, minute = time.gmtime(minutes * 60)[:5]
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}"
 
 
 def http_date(nanoseconds: int) -> str:
