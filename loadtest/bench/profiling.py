@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from loadtest.bench.targets import Target
 from loadtest.bench.workloads import Workload
 
 SECONDS = 4
+_SYMBOL = re.compile(r"\s*([\d.]+%)\s+(\S+?)(?:\.cpython\S*|\.so\S*)?\s+\[[.k]\]\s+(\S+)")
+"""A line of perf's report: share, file, symbol."""
 HOTTEST = 40
 
 
@@ -27,7 +30,7 @@ class Profiler:
         self._output = output
 
     def run(self, targets: Sequence[Target], workloads: Sequence[Workload]) -> list[Path]:
-        """Write TARGET-WORKLOAD.svg (Python frames, native ones below them) and .perf.txt (symbols by share)."""
+        """Write TARGET-WORKLOAD.svg (Python frames) and .perf.txt (symbols by share)."""
         self._output.mkdir(parents=True, exist_ok=True)
         found = []
         with bucket_on(targets) as bucket:
@@ -66,7 +69,7 @@ class Profiler:
         if not program.exists() or "python" not in psutil.Process(pid).exe():
             return []
         path = self._output / f"{name}.svg"
-        command = [str(program), "record", "--pid", str(pid), "--native", "--duration", str(SECONDS)]
+        command = [str(program), "record", "--pid", str(pid), "--duration", str(SECONDS)]
         done = subprocess.run([*command, "--output", str(path)], capture_output=True, check=False)
         return [path] if done.returncode == 0 and path.exists() else []
 
@@ -92,9 +95,10 @@ class Profiler:
             "0.5",
         ]
         shown = subprocess.run(show, capture_output=True, text=True, check=False).stdout
-        lines = [line for line in shown.splitlines() if line.strip() and not line.startswith("#")]
+        lines = [_SYMBOL.match(line) for line in shown.splitlines()]
         path = data.with_suffix(".perf.txt")
-        path.write_text("\n".join(lines[:HOTTEST]) + "\n", encoding="utf-8")
+        found = [f"{line[1]:>7} {line[2]:<12} {line[3]}" for line in lines if line is not None]
+        path.write_text("\n".join(found[:HOTTEST]) + "\n", encoding="utf-8")
         data.unlink()
         return [path]
 

@@ -1,4 +1,4 @@
-"""Rounds over all targets: A B C, C B A, A B C, for one workload after the other."""
+"""Rounds over all workloads, in each of which the targets take turns: A B C, then C B A."""
 
 from __future__ import annotations
 
@@ -90,23 +90,30 @@ class Runner:
         self._failures: list[Failure] = []
 
     def run(self, workloads: Sequence[Workload]) -> Outcome:
-        """Measure."""
+        """Measure: all workloads in each round, so that a run that is cut short has all of them."""
         with bucket_on(self._targets) as bucket:
-            for workload in workloads:
-                self._workload(workload, bucket)
+            able = {
+                workload.name: [target for target in self._targets if target.stores or not workload.needs_storage]
+                for workload in workloads
+            }
+            for number in range(self._rounds):
+                for workload in workloads:
+                    able[workload.name] = self._turns(workload, bucket, number, able[workload.name])
         return Outcome(self._measurements, self._failures)
 
-    def _workload(self, workload: Workload, bucket: str) -> None:
-        able = [target for target in self._targets if target.stores or not workload.needs_storage]
-        able = [target for target in able if self._tried(workload, target, lambda t: workload.prepare(t, bucket))]
-        for number in range(self._rounds):
-            for target in list(able if number % 2 == 0 else reversed(able)):
-                if time.monotonic() > self._deadline:
-                    self._failures.append(Failure(workload.name, target.name, f"no time for round {number + 1}"))
-                elif not self._tried(workload, target, partial(self._once, workload, bucket, number)):
-                    able.remove(target)
+    def _turns(self, workload: Workload, bucket: str, number: int, targets: list[Target]) -> list[Target]:
+        """One turn of each target, in the other direction in each round; those that go on in the next."""
+        remaining = list(targets)
+        for target in targets if number % 2 == 0 else reversed(targets):
+            if time.monotonic() > self._deadline:
+                self._failures.append(Failure(workload.name, target.name, f"no time for round {number + 1}"))
+            elif not self._tried(workload, target, partial(self._once, workload, bucket, number)):
+                remaining.remove(target)
+        return remaining
 
     def _once(self, workload: Workload, bucket: str, number: int, target: Target) -> None:
+        if number == 0:
+            workload.prepare(target, bucket)
         workload.before(target, bucket)
         meter = Meter(target.pid) if target.pid else None
         with meter or nullcontext():
