@@ -11,7 +11,7 @@ import msgspec
 
 from backends.api import ANY_REVISION, Backend, BucketRecord, Caller
 from workers.iam.accounts import ROOT_ACCOUNT_ID
-from workers.iam.acl import Acl, Ownership, decode_acl
+from workers.iam.acl import Acl, Grant, Ownership, decode_acl
 from workers.iam.decision import BucketAccess
 from workers.iam.policy.compiler import CompiledPolicy, compile_policy
 from workers.iam.policy.model import Kind
@@ -139,7 +139,7 @@ class Buckets:
         return BucketAccess(
             owner=record.owner,
             policy=None if policy is None else self._compile(policy, record.name),
-            acl=_acl(documents.get(ACL), record.name),
+            acl=_acl(documents.get(ACL), record),
             ownership=ownership_of(documents.get(OWNERSHIP), record.name) or Ownership.OBJECT_WRITER,
             block=block_of(documents.get(PUBLIC_ACCESS_BLOCK), record.name) or NOTHING_BLOCKED,
         )
@@ -159,14 +159,19 @@ def _compile(document: bytes, bucket: str) -> CompiledPolicy:
         return compile_policy(_CLOSED % (bucket, bucket), Kind.BUCKET, name, bucket=bucket)
 
 
-def _acl(document: bytes | None, bucket: str) -> Acl | None:
+def _acl(document: bytes | None, record: BucketRecord) -> Acl | None:
+    """A bucket's ACL. After a change of owner, what it grants to the former owner as such is the new one's."""
     if document is None:
         return None
     try:
-        return decode_acl(document.decode())
+        acl = decode_acl(document.decode())
     except (msgspec.DecodeError, UnicodeDecodeError):
-        logger.error("the ACL of bucket %s cannot be read, and grants nothing", bucket)
+        logger.error("the ACL of bucket %s cannot be read, and grants nothing", record.name)
         return None
+    if acl.owner == record.owner:
+        return acl
+    grants = (Grant(record.owner, grant.permission) if grant.grantee == acl.owner else grant for grant in acl.grants)
+    return Acl(record.owner, tuple(dict.fromkeys(grants)))
 
 
 def ownership_of(document: bytes | None, bucket: str) -> Ownership | None:
