@@ -69,6 +69,16 @@ def _find(registry: Registry, account_id: str, name: str) -> PolicyRecord:
     return found or registry.policies.get(account_id, name)
 
 
+def _find_own(registry: Registry, account_id: str, name: str) -> PolicyRecord:
+    """The same for a change. Raises SupervisionError for one that all accounts have."""
+    from workers.iam.builtin_policies import BUILTIN
+
+    found = _find(registry, account_id, name)
+    if found.arn in BUILTIN:
+        raise SupervisionError(f"{found.arn} is the same for all accounts and cannot be changed")
+    return found
+
+
 @click.group()
 def policies() -> None:
     """Policies: managed ones, which can be attached, and inline ones of a user, group or role."""
@@ -136,7 +146,7 @@ def update(registry: Registry, account: str, name: str, file: str, not_default: 
     from workers.iam.records import MAX_VERSIONS
 
     found = find_account(registry, account)
-    policy = _find(registry, found.id, name)
+    policy = _find_own(registry, found.id, name)
     text = read_text(file)
     if len(policy.versions) >= MAX_VERSIONS:
         from workers.iam.policy.compiler import compile_policy
@@ -157,7 +167,7 @@ def update(registry: Registry, account: str, name: str, file: str, not_default: 
 def set_default(registry: Registry, account: str, name: str, version: str) -> None:
     """Put a version of a managed policy in force."""
     found = find_account(registry, account)
-    registry.policies.set_default(found.id, _find(registry, found.id, name).name, version)
+    registry.policies.set_default(found.id, _find_own(registry, found.id, name).name, version)
     click.echo(f"{version} of {name} is in force")
 
 
@@ -168,7 +178,7 @@ def set_default(registry: Registry, account: str, name: str, version: str) -> No
 def delete(registry: Registry, account: str, name: str) -> None:
     """Delete a managed policy that is attached nowhere, with all its versions."""
     found = find_account(registry, account)
-    policy = _find(registry, found.id, name)
+    policy = _find_own(registry, found.id, name)
     if not registry.attached_to(found.id, policy.arn):
         for version in policy.versions:
             if version != policy.default:

@@ -21,6 +21,7 @@ from typing import Final
 
 from workers.iam.accounts import account_number
 from workers.iam.acl import BUCKET_ACTIONS, OBJECT_ACTIONS, Acl, Ownership, granted
+from workers.iam.builtin_policies import OWNER
 from workers.iam.policy.compiler import DENY, CompiledPolicy, Rule
 from workers.iam.policy.context import RequestContext
 from workers.iam.policy.outcome import Decision, Reason
@@ -160,9 +161,12 @@ def decide(
 
 
 def _owner_by_arn(resource: str, principal: Principal) -> str:
-    """The account of a resource that is in no bucket: the caller's own unless the ARN names another one."""
+    """The account of a resource that is in no bucket: the caller's own unless the ARN names another one.
+
+    What everybody has (`aws` in the account's place) everybody has as his own.
+    """
     number = resource.split(":", 5)[4]
-    return principal.account_id if number in ("", principal.account_number) else ""
+    return principal.account_id if number in ("", OWNER, principal.account_number) else ""
 
 
 def decide_assume_role(

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from msgspec.structs import replace
 
 from workers.iam.accounts import account_number
+from workers.iam.builtin_policies import BUILTIN
 from workers.iam.policy.compiler import compile_policy
 from workers.iam.policy.model import Kind
 from workers.iam.policy.parser import KnownPrincipal
@@ -179,7 +180,9 @@ class Policies(Collection[PolicyRecord]):
         )
 
     def by_arn(self, account_id: str, arn: str) -> PolicyRecord | None:
-        """The policy of an account that has this ARN, None when there is none."""
+        """The policy of an account, or of all accounts, that has this ARN; None when there is none."""
+        if arn in BUILTIN:
+            return BUILTIN[arn]
         match = _POLICY_ARN.fullmatch(arn)
         if match is None or match[1] != account_number(account_id):
             return None

@@ -12,7 +12,7 @@ from workers.iam.entities import Collection, Groups, Roles, Users
 from workers.iam.records import NotFound, check_tags
 from workers.iam.registry import Registry
 from workers.query.caller import account_of, registry_of
-from workers.query.policies import the_policy
+from workers.query.policies import own_policy, the_policy
 from workers.query.rendering import encoded, members, paged, reply, tag_nodes
 from workers.query.resources import (
     group_resource,
@@ -152,7 +152,7 @@ class _Tagged:
 _TAGGED: Final = (
     _Tagged("User", user_resource, lambda registry: registry.users, lambda r: str(r.payload.require("UserName"))),
     _Tagged("Role", role_resource, lambda registry: registry.roles, lambda r: str(r.payload.require("RoleName"))),
-    _Tagged("Policy", policy_arn_resource, lambda registry: registry.policies, lambda r: the_policy(r).name),
+    _Tagged("Policy", policy_arn_resource, lambda registry: registry.policies, lambda r: own_policy(r).name),
 )
 
 
@@ -174,7 +174,10 @@ def _tag_handlers(tagged: _Tagged) -> list[Handler]:
 
     @iam_operation(f"List{kind}Tags", tagged.resource)
     def tags(request: Request) -> Response:
-        record = tagged.find(registry_of(request)).get(account_of(request), tagged.name(request))
+        if kind == "Policy":
+            record: Any = the_policy(request)
+        else:
+            record = tagged.find(registry_of(request)).get(account_of(request), tagged.name(request))
         page, more = paged(request.payload, sorted(record.tags), str)
         return reply(request, [("Tags", tag_nodes({name: record.tags[name] for name in page})), *more])
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from workers.iam.builtin_policies import BUILTIN
 from workers.iam.records import GroupRecord, NotFound, PolicyRecord, RoleRecord, UserRecord
 from workers.iam.registry import Registry
+from workers.protocol.query import QueryError
 from workers.protocol.xml import Node
 from workers.query.caller import account_of, registry_of
 from workers.query.rendering import encoded, members, paged, policy_nodes, reply, tag_nodes, when
@@ -13,6 +15,14 @@ from workers.query.resources import below, iam_operation, policy_arn_resource, p
 from workers.request import Request, Response
 
 Holder = UserRecord | GroupRecord | RoleRecord
+
+
+def own_policy(request: Request) -> PolicyRecord:
+    """The policy that PolicyArn names, for a change. Raises `NotFound`; `QueryError` for one that is nobody's."""
+    found = the_policy(request)
+    if found.arn in BUILTIN:
+        raise QueryError("AccessDenied", f"{found.arn} is the same for all accounts and cannot be changed.")
+    return found
 
 
 def the_policy(request: Request) -> PolicyRecord:
@@ -62,6 +72,11 @@ def get_policy(request: Request) -> Response:
     return reply(request, [("Policy", uses.nodes(policy) + _details(policy))])
 
 
+def _name_and_owner(policy: PolicyRecord) -> str:
+    """A unique text, in the order of names: an account may have a policy that is called like one of all accounts."""
+    return f"{policy.name} {policy.arn}"
+
+
 def _details(policy: PolicyRecord) -> list[Node]:
     return [
         ("Description", policy.description or None),
@@ -71,27 +86,28 @@ def _details(policy: PolicyRecord) -> list[Node]:
 
 @iam_operation("ListPolicies", below("policy"))
 def list_policies(request: Request) -> Response:
-    """The managed policies of the account, in pages. There are none of AWS's own."""
+    """The managed policies of the account, and those that all accounts have, in pages."""
     parameters, registry, account = request.payload, registry_of(request), account_of(request)
     scope = parameters.choice("Scope", ("AWS", "Local"), "All")
     filtered = parameters.choice("PolicyUsageFilter", ("PermissionsPolicy", "PermissionsBoundary"), "")
     uses = _Uses(registry, account)
-    policies: Iterable[PolicyRecord] = registry.policies.all(account, parameters.get("PathPrefix", "/"))
-    if scope == "AWS":
-        policies = ()
+    prefix = parameters.get("PathPrefix", "/")
+    policies: list[PolicyRecord] = [] if scope == "AWS" else list(registry.policies.all(account, prefix))
+    if scope != "Local":
+        policies += [policy for policy in BUILTIN.values() if policy.path.startswith(prefix)]
     if parameters.boolean("OnlyAttached"):
         policies = [policy for policy in policies if policy.arn in uses.attached]
     if filtered:
         names = uses.boundaries if filtered == "PermissionsBoundary" else uses.attached
         policies = [policy for policy in policies if policy.arn in names]
-    page, more = paged(parameters, policies, lambda policy: policy.name)
+    page, more = paged(parameters, sorted(policies, key=_name_and_owner), _name_and_owner)
     return reply(request, [("Policies", members(map(uses.nodes, page))), *more])
 
 
 @iam_operation("DeletePolicy", policy_arn_resource, writes=True)
 def delete_policy(request: Request) -> Response:
     """Delete a managed policy that is attached nowhere and has no other versions."""
-    registry_of(request).delete_policy(account_of(request), the_policy(request).name)
+    registry_of(request).delete_policy(account_of(request), own_policy(request).name)
     return reply(request)
 
 
@@ -140,7 +156,7 @@ def _entities(page: Iterable[tuple[str, Holder]], kind: str) -> Iterator[list[No
 def create_policy_version(request: Request) -> Response:
     """Add a version to a managed policy, in force at once with SetAsDefault."""
     parameters, registry, account = request.payload, registry_of(request), account_of(request)
-    policy = the_policy(request)
+    policy = own_policy(request)
     version = registry.policies.add_version(
         account, policy.name, parameters.require("PolicyDocument"), default=parameters.boolean("SetAsDefault")
     )
@@ -171,7 +187,7 @@ def list_policy_versions(request: Request) -> Response:
 def set_default_policy_version(request: Request) -> Response:
     """Put a version of a managed policy in force."""
     registry_of(request).policies.set_default(
-        account_of(request), the_policy(request).name, request.payload.require("VersionId")
+        account_of(request), own_policy(request).name, request.payload.require("VersionId")
     )
     return reply(request)
 
@@ -180,7 +196,7 @@ def set_default_policy_version(request: Request) -> Response:
 def delete_policy_version(request: Request) -> Response:
     """Delete a version of a managed policy that is not in force."""
     registry_of(request).policies.delete_version(
-        account_of(request), the_policy(request).name, request.payload.require("VersionId")
+        account_of(request), own_policy(request).name, request.payload.require("VersionId")
     )
     return reply(request)
 

@@ -205,6 +205,26 @@ def test_list_policies_by_use(iam: Any, user: User) -> None:
     assert "PermissionsBoundary" not in iam.get_user(UserName=user.name)["User"]
 
 
+def test_policies_of_all_accounts(iam: Any, user: User, client_of: Clients) -> None:
+    arn = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+    own = iam.create_policy(PolicyName=new("IAMReadOnlyAccess"), PolicyDocument=READ)["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=user.name, PolicyArn=arn)
+    reader = client_of("iam", user)
+    assert reader.list_users(MaxItems=1)["Users"]
+    assert reader.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] >= 1
+    assert reader.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]["Statement"]
+    assert refused(reader.create_group, GroupName=new("group")) == ("AccessDenied", 403)
+    names = {policy["PolicyName"] for policy in iam.list_policies(Scope="AWS")["Policies"]}
+    assert {"AdministratorAccess", "AmazonS3FullAccess", "AmazonS3ReadOnlyAccess"} <= names
+    listed = {policy["Arn"] for policy in iam.list_policies(MaxItems=1000)["Policies"]}
+    assert {arn, own} <= listed
+    assert refused(iam.delete_policy, PolicyArn=arn) == ("AccessDenied", 403)
+    assert refused(iam.create_policy_version, PolicyArn=arn, PolicyDocument=READ) == ("AccessDenied", 403)
+    assert refused(iam.tag_policy, PolicyArn=arn, Tags=[{"Key": "a", "Value": "b"}]) == ("AccessDenied", 403)
+    assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == []
+    iam.detach_user_policy(UserName=user.name, PolicyArn=arn)
+
+
 def test_life_of_a_role(iam: Any) -> None:
     role, boundary = new("role"), iam.create_policy(PolicyName=new("bound"), PolicyDocument=READ)["Policy"]["Arn"]
     made = iam.create_role(

@@ -152,6 +152,22 @@ def test_users_groups_and_policies(shell: Shell, written: Callable[[str, Any], s
     assert shell.json("policies", "list") == shell.json("users", "list") == shell.json("groups", "list") == []
 
 
+def test_policies_of_all_accounts_are_attached_and_not_changed(
+    shell: Shell, written: Callable[[str, Any], str]
+) -> None:
+    arn = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+    file = written("read.json", READ)
+    shell("users", "create", "bob")
+    shell("policies", "create", "AmazonS3ReadOnlyAccess", file)
+    shell("policies", "attach", arn, "--user", "bob")
+    assert shell.json("users", "show", "bob")["attached"] == [arn]
+    assert "s3:List*" in shell("policies", "show", arn)
+    for words in (("delete", arn), ("update", arn, file), ("set-default", arn, "v1")):
+        assert "cannot be changed" in shell.refused("policies", *words)
+    assert [policy["name"] for policy in shell.json("policies", "list")] == ["AmazonS3ReadOnlyAccess"]
+    shell("policies", "detach", arn, "--user", "bob")
+
+
 def test_versions_of_a_policy_make_room(shell: Shell, written: Callable[[str, Any], str]) -> None:
     file = written("read.json", READ)
     shell("policies", "create", "read", "-", text=json.dumps(READ))
