@@ -155,7 +155,11 @@ def _backend_options(settings: Settings) -> dict[str, Any]:
 
 
 def _connect_redis(settings: Settings, epoch: Epoch) -> redis.Redis | None:
-    """The client of the shared state; refused when Redis says that it may drop keys, not when it says nothing."""
+    """The client of the shared state.
+
+    A Redis that may evict is refused by the supervisor, before anything starts. A worker only tells of it: one that is
+    started anew beside others must not take the gateway down because of what was changed in Redis meanwhile.
+    """
     if not settings.redis_url:
         return None
     try:
@@ -163,13 +167,10 @@ def _connect_redis(settings: Settings, epoch: Epoch) -> redis.Redis | None:
     except UnsupportedRedisUrl as error:
         raise SettingsError(f"redis_url: {error}") from None
     try:
-        reason = unfit(client)
+        if reason := unfit(client):
+            logger.error("redis_url: %s", reason)
     except redis.RedisError as error:
         logger.warning("redis does not answer yet (%s); requests that need it will fail", type(error).__name__)
-        reason = ""
-    if reason:
-        client.close()
-        raise SettingsError(f"redis_url: {reason}")
     return client
 
 
