@@ -68,6 +68,10 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     provider: str = ""
     source: str = ""
 
+    def __repr__(self) -> str:
+        # The secret stays out of logs and tracebacks.
+        return f"SessionRecord(access_key={self.access_key!r}, role={self.role!r}, base={self.base!r})"
+
 
 _decoder = msgspec.msgpack.Decoder(SessionRecord)
 _encoder = msgspec.msgpack.Encoder()

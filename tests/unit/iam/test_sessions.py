@@ -94,6 +94,7 @@ def test_token_tells_nothing_and_is_made_anew_each_time(world: World) -> None:
     assert one != other
     assert record.secret.encode() not in base64.urlsafe_b64decode(one)
     assert record.access_key.startswith("ASIA")
+    assert record.secret not in repr(record)
 
 
 def test_session_ends_at_its_time(world: World) -> None:
