@@ -64,6 +64,27 @@ def test_pages_of_any_size_give_the_whole_list(filled, limit):
     assert walk(uploads, limit) == (expected, [])
 
 
+def test_a_group_is_not_read_to_its_end(fleet, monkeypatch):
+    uploads = fleet.worker()
+    for number in range(60):
+        fleet.begin(uploads, f"{number % 3}/{number}")
+    fetched = 0
+    fetch = type(uploads.index._redis).zrangebylex
+
+    def counting(self, *arguments, **options):
+        nonlocal fetched
+        found = fetch(self, *arguments, **options)
+        fetched += len(found)
+        return found
+
+    monkeypatch.setattr(type(uploads.index._redis), "zrangebylex", counting)
+    assert page(uploads, delimiter="/").prefixes == ["0/", "1/", "2/"]
+    assert fetched < 20
+    fetched = 0
+    assert len(page(uploads, limit=10).uploads) == 10
+    assert fetched == 11
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5, 1000])
 @pytest.mark.parametrize("delimiter", ["", "/", "\x00", "b", "//"])
 @pytest.mark.parametrize("prefix", ["", "a", "a/", "a\x00", "ä", "none", "\U0001f600"])
