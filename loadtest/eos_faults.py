@@ -92,6 +92,8 @@ case_hits: dict[str, int] = {}
 def run(eos: Emulator, clients: Sequence[Traffic], case: Case, seconds: float) -> Report:
     """Traffic while a fault happens, and a look at every key after it."""
     stop = threading.Event()
+    for client in clients:
+        client.ranges = case.rule is None or case.rule["fault"] != "corrupt_body"
     threads = [threading.Thread(target=client.run, args=(stop,), daemon=True) for client in clients]
     with happening(eos, case):
         for thread in threads:

@@ -206,13 +206,18 @@ class EosBackend(Backend):
 
     def get_object(self, caller: Caller, bucket: str, key: str) -> OpenObject:
         role = self._role(caller)
-        for attempt in range(_TRIES):
-            entry = self._find(role, bucket, key)
-            try:
-                return EosObject(entry, self._data.open_read(role, entry))
-            except (EntryChanged, NoSuchObject):
-                # Replaced between the two looks: the next one tells what is there. Unless it lags behind.
-                time.sleep(min(0.2, 0.001 * 2**attempt))
+        # The MGM is asked for metadata (gRPC) and for the way to the data (HTTP) side by side.
+        asked = self._data.ask(role, self._places.place(bucket, key).natural)
+        try:
+            for attempt in range(_TRIES):
+                entry = self._find(role, bucket, key)
+                try:
+                    return EosObject(entry, self._data.open_read(role, entry, asked=asked if not attempt else None))
+                except (EntryChanged, NoSuchObject):
+                    # Replaced between the two looks: the next one tells what is there. Unless it lags behind.
+                    time.sleep(min(0.2, 0.001 * 2**attempt))
+        finally:
+            asked.drop()
         raise StorageUnavailable("the object is replaced faster than it can be opened", retry_after=1)
 
     def head_object(self, caller: Caller, bucket: str, key: str) -> ObjectRecord:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 
 from backends.api import ConfigurationError, StorageUnavailable
+from backends.eos.asking import Asked
 from backends.eos.connection import Address
 from backends.eos.interfaces import CloseFailed, Entry, Role, Unanswered
 from backends.eos.mgm import Credentials, KeyCredentials, Mgm, Retry, parsed_address
@@ -63,9 +64,13 @@ class HttpData:
         for pool in self._pools:
             pool.close()
 
-    def open_read(self, role: Role, entry: Entry, *, moving: bool = False) -> FileDownload:
+    def ask(self, role: Role, path: str) -> Asked:
+        """Ask where a file is to be read from, for an `open_read` that comes when it was looked up."""
+        return Asked(self._mgm, role, path)
+
+    def open_read(self, role: Role, entry: Entry, *, moving: bool = False, asked: Asked | None = None) -> FileDownload:
         """See `interfaces.DataClient`. `moving`: the file may be written to meanwhile, so that only its id counts."""
-        return self._reader.open(role, entry, moving=moving)
+        return self._reader.open(role, entry, moving=moving, asked=asked)
 
     def begin_write(
         self, role: Role, path: str, *, length: int | None, attributes: Mapping[str, str] | None = None

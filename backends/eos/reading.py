@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from backends.api import NoSuchObject, PermissionDenied, StorageUnavailable
+from backends.eos.asking import Asked
 from backends.eos.connection import Answer, Body, Broken, ChunkedBody, Connection
 from backends.eos.interfaces import Entry, EntryChanged, Role
 from backends.eos.mgm import Mgm, Redirect, Retry
@@ -43,13 +44,13 @@ class Reader:
         # Some servers announce the length of a 206 and send it in chunks all the same: known once it was seen.
         self.frames_ranges = False
 
-    def open(self, role: Role, entry: Entry, *, moving: bool = False) -> FileDownload:
+    def open(self, role: Role, entry: Entry, *, moving: bool = False, asked: Asked | None = None) -> FileDownload:
         """Open the file of `entry` as it is described there; where it is `moving`, whatever its content is by now.
 
         Raises `NoSuchObject`, `EntryChanged`.
         """
         download = FileDownload(self, role, entry, moving=moving)
-        if entry.size:
+        if entry.size and not (asked is not None and download.accept(asked.place())):
             download.relocate("")
         if entry.size <= WHOLE and not moving:
             download.fetch()
@@ -77,6 +78,13 @@ class FileDownload:
             self._data = self._whole(0, self._entry.size, self._checksum())
         except _Gone as error:
             raise EntryChanged(str(error)) from None
+
+    def accept(self, place: Redirect | None) -> bool:
+        """Read from where a redirect leads that was asked for before, if it is for this file."""
+        if place is None or not self._is_mine(place):
+            return False
+        self._place = place
+        return True
 
     def relocate(self, failed: str) -> None:
         """Ask the MGM where to read from; not at the FST `failed` if there is another one.
