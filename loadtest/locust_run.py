@@ -103,9 +103,10 @@ def run(options: argparse.Namespace) -> Report:
             pace=options.pace,
         )
         plan.prepare()
+        profile.begin(plan)
         environment = load(profile, plan, options)
         if not target.ours:
-            plan.clean(Tenant.made(plan))
+            plan.clean(profile.end(plan))
     return Report.of(environment.stats, options.profile, spec.label, options.users, plan.retried)
 
 

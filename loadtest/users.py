@@ -84,6 +84,15 @@ class S3User(User):
     abstract = True
     plan: ClassVar[Plan]
 
+    @classmethod
+    def begin(cls, plan: Plan) -> None:
+        """What a profile needs before its users come."""
+
+    @classmethod
+    def end(cls, plan: Plan) -> list[str]:
+        """Remove what `begin` and the users made; the buckets that are left for others to remove."""
+        return []
+
     def wait_time(self) -> float:
         """Keeps to the pace."""
         return float(constant_throughput(self.plan.pace)(self))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.integration.test_bench import answering
@@ -33,11 +34,19 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
         secret = gateway.secret_key.replace("/", "%2F").replace("+", "%2B")
         yield f"http://{gateway.access_key}:{secret}@127.0.0.1:{gateway.port}"
         assert gateway.s3().list_buckets()["Buckets"] == []
+        iam = boto3.client(
+            "iam",
+            endpoint_url=gateway.endpoint,
+            region_name=gateway.region,
+            aws_access_key_id=gateway.access_key,
+            aws_secret_access_key=gateway.secret_key,
+        )
+        assert iam.list_users()["Users"] == []
 
 
 @pytest.mark.parametrize(
     ("profile", "operation"),
-    [("mixed", "GetObject"), ("tenants", "CreateBucket")],
+    [("mixed", "GetObject"), ("tenants", "GetObject of others")],
 )
 def test_users_find_a_gateway_in_order(endpoint: str, tmp_path: Path, profile: str, operation: str) -> None:
     status, report, errors = run(profile, endpoint, tmp_path)
