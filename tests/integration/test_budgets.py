@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.gateway import Gateway, wait_until
 
-RATE = 20
+RATE = 5
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,12 @@ def test_two_workers_hold_a_bucket_to_one_budget(limited: Gateway) -> None:
     answers: Counter[int] = Counter()
     waits: set[str] = set()
     codes: set[str] = set()
+    clients = [limited.s3() for _ in range(4)]
     start = time.monotonic()
 
-    def run() -> None:
-        own = limited.s3()
-        while time.monotonic() - start < 1.5:
+    def run(own: Any) -> None:
+        # On a busy machine it takes a while to send more than the budget allows.
+        while answers[503] < 10 and time.monotonic() - start < 40:
             try:
                 own.get_object(Bucket="shared", Key="k")["Body"].read()
                 answers[200] += 1
@@ -40,7 +42,7 @@ def test_two_workers_hold_a_bucket_to_one_budget(limited: Gateway) -> None:
                 codes.add(error.response["Error"]["Code"])
                 waits.add(error.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"])
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=run, args=(own,)) for own in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
