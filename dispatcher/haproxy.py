@@ -179,6 +179,10 @@ def _frontend(settings: Settings, place: Place, clients: int) -> str:
         f"    monitor fail if {{ nbsrv({BACKEND}) lt 1 }}",
         "    unique-id-format %{+X}o%Ts%rt%pid",
         *_place_lines(settings.virtual_host_domains),
+        # A client that was refused before it was asked for its body does not send it. HAProxy still expects it, and
+        # would take the next head on this connection for it: the client has to hear that the connection ends.
+        "    http-request set-var(txn.expects) bool(true) if { req.hdr(expect) -m found }",
+        "    http-after-response set-header connection close if { var(txn.expects) -m bool } { status ge 300 }",
         f"    http-request disable-l7-retry unless {{ method {' '.join(IDEMPOTENT)} }}",
         f"    use_backend {LAST_RESORT} if {{ nbsrv({BACKEND}) lt 1 }}",
         f"    default_backend {BACKEND}",

@@ -188,6 +188,16 @@ def test_a_refusal_comes_before_the_body(pair):
         assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
 
 
+def test_a_refusal_before_the_body_ends_the_connection(pair):
+    """Else HAProxy would take the next request on it for the body that was never sent."""
+    head = b"PUT %s HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n"
+    for path, ends in ((b"/b/refuse", True), (b"/b/k", False)):
+        with socket.create_connection(("127.0.0.1", pair.port), timeout=10) as client:
+            client.sendall(head % path)
+            answer = client.recv(65536)
+            assert (b"connection: close" in answer.lower()) is ends
+
+
 def test_100_continue_comes_from_the_shard(pair):
     with connect(pair) as client:
         client.sendall(b"PUT /b/k HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
