@@ -77,6 +77,8 @@ def test_a_head_that_a_shard_takes_fits_into_the_buffer(tmp_path):
 
 def test_nothing_that_is_signed_is_touched(tmp_path):
     text = rendered(tmp_path, virtual_host_domains=("s3.example.org",))
+    # Headers of answers are not signed.
+    text = "\n".join(line for line in text.splitlines() if "http-after-response" not in line)
     for word in (
         "set-header",
         "del-header",
