@@ -55,7 +55,7 @@ class Profiler:
         thread.start()
         try:
             before = _cpu(target.pid)
-            time.sleep(1.5)
+            time.sleep(3)
             after = _cpu(target.pid)
             busiest = max(after.keys() & before.keys(), key=lambda pid: after[pid] - before[pid])
             name = f"{target.name}-{workload.name}".replace("/", "-").replace(",", "-")
@@ -96,10 +96,12 @@ class Profiler:
         ]
         shown = subprocess.run(show, capture_output=True, text=True, check=False).stdout
         lines = [_SYMBOL.match(line) for line in shown.splitlines()]
-        path = data.with_suffix(".perf.txt")
-        found = [f"{line[1]:>7} {line[2]:<12} {line[3]}" for line in lines if line is not None]
-        path.write_text("\n".join(found[:HOTTEST]) + "\n", encoding="utf-8")
         data.unlink()
+        path = self._output / f"{name}.perf.txt"
+        found = [f"{line[1]:>7} {line[2]:<12} {line[3]}" for line in lines if line is not None]
+        if not found:
+            return []
+        path.write_text("\n".join(found[:HOTTEST]) + "\n", encoding="utf-8")
         return [path]
 
 
