@@ -89,8 +89,6 @@ class Profiler:
             str(data),
             "--sort",
             "dso,symbol",
-            "--field-separator",
-            " ",
             "--percent-limit",
             "0.5",
         ]
