@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--workloads", nargs="+", metavar="NAME", help="only these")
     found.add_argument("--list", action="store_true", help="name the workloads and stop")
     found.add_argument("--rounds", type=int, default=3, help="turns of each endpoint with each workload (default: 3)")
-    found.add_argument("--seconds", type=int, default=2, help="of one turn (default: 2)")
+    found.add_argument("--seconds", type=int, default=2, help="of one turn (default: 2); 0: few requests, to try it")
     found.add_argument("--limit", type=float, default=LONGEST, help="seconds after which no turn begins any more")
     found.add_argument("--output", type=Path, default=Path("bench-report"), help="directory for the report")
     found.add_argument("--directory", type=Path, help="where servers put their data (default: a temporary directory)")

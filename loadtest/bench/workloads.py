@@ -80,6 +80,7 @@ class Prepared:
     """Calls signed for a target, and signed again before their time is up."""
 
     def __init__(self, target: Target, calls: Sequence[Call]) -> None:
+        self.count = len(calls)
         self._target = target
         self._calls = calls
         self._signed = 0.0
@@ -145,7 +146,7 @@ def store(target: Target, bucket: str, keys: Iterable[str], size: int, connectio
 
 
 class Replaying(Workload):
-    """Prepared calls in turn until the time is up."""
+    """Prepared calls in turn until the time is up; in no time at all, each of them once."""
 
     def __init__(
         self,
@@ -174,7 +175,9 @@ class Replaying(Workload):
 
     def run(self, target: Target, bucket: str, seconds: float) -> Sample:
         """Requests per second."""
-        return sample_of(replay(target, self._prepared[target.name].packed(), self._connections, seconds=seconds))
+        prepared = self._prepared[target.name]
+        count = 0 if seconds else prepared.count
+        return sample_of(replay(target, prepared.packed(), self._connections, seconds=seconds, count=count))
 
     def check(self, target: Target, bucket: str) -> None:
         """Read some of the objects, by HEAD and GET."""

@@ -1,6 +1,6 @@
 """The users of loadtest find a gateway in order, and a faulty server out.
 
-locust patches the process that imports it, so it gets one of its own.
+locust patches the process that imports it, so all runs are made in one process of their own, one after the other.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,67 @@ import pytest
 from tests.integration.test_bench import answering
 from tests.support.gateway import Gateway
 
+RUNS = """
+import contextlib, io, json, sys
+from loadtest import locust_run
 
-def run(profile: str, endpoint: str, output: Path, *more: str) -> tuple[int, dict[str, Any], str]:
-    """Exit status, report and standard error."""
-    small = ("--users", "4", "--seconds", "2", "--objects", "20", "--part-size", "2048", "--retries", "1")
-    command = [sys.executable, "-m", "loadtest.locust_run", profile, "--endpoint", endpoint, "--output", str(output)]
-    done = subprocess.run([*command, *small, *more], capture_output=True, text=True, check=False, timeout=110)
-    report = output / "report.json"
-    return done.returncode, json.loads(report.read_text()) if report.exists() else {}, done.stderr
+for arguments in json.load(sys.stdin):
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        status = locust_run.main(arguments)
+    print(json.dumps([status, errors.getvalue()]))
+"""
+SMALL = ("--users", "4", "--pace", "200", "--seconds", "60", "--objects", "20", "--part-size", "2048", "--retries", "1")
+# Enough requests that each operation named has its turn: the rarest one is a twentieth of its profile's tasks.
+PROFILES = {
+    "get-heavy": (300, ["GetObject", "GetObject range", "HeadObject", "PutObject"]),
+    "put-heavy": (150, ["PutObject", "GetObject", "DeleteObject", "HeadObject gone"]),
+    "mixed": (300, ["GetObject", "GetObject range", "PutObject", "HeadObject", "ListObjectsV2", "DeleteObject"]),
+    "listing": (300, ["ListObjectsV2", "PutObject", "DeleteObject"]),
+    "multipart": (150, ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "GetObject"]),
+    "tenants": (300, ["CreateBucket", "PutObject", "GetObject", "ListObjectsV2", "GetObject of others"]),
+}
+UNREACHABLE = {"refused": "http://K:S@127.0.0.1:1", "nonsense": "nonsense"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left."""
+
+    status: int
+    errors: str
+    output: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report, empty when there is none."""
+        path = self.output / "report.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """All runs by name."""
+    home = tmp_path_factory.mktemp("locust")
     environ = {"SHARDGATE_DURABILITY": "relaxed", "SHARDGATE_MULTIPART_MIN_PART_SIZE": "1"}
-    with Gateway(tmp_path_factory.mktemp("locust") / "data", workers=1, environ=environ) as gateway:
+    with (
+        Gateway(home / "data", workers=1, environ=environ) as gateway,
+        answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong") as faulty,
+    ):
         secret = gateway.secret_key.replace("/", "%2F").replace("+", "%2B")
-        yield f"http://{gateway.access_key}:{secret}@127.0.0.1:{gateway.port}"
+        url = f"http://{gateway.access_key}:{secret}@127.0.0.1:{gateway.port}"
+        asked = {profile: (profile, url, count) for profile, (count, _) in PROFILES.items()}
+        asked["faulty"] = ("get-heavy", f"http://K:S@127.0.0.1:{faulty.port}", 20)
+        asked |= {name: ("mixed", endpoint, 20) for name, endpoint in UNREACHABLE.items()}
+        commands = [
+            [profile, "--endpoint", endpoint, "--requests", str(count), "--output", str(home / name), *SMALL]
+            for name, (profile, endpoint, count) in asked.items()
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", RUNS], input=json.dumps(commands), capture_output=True, text=True, timeout=170
+        )
+        assert done.returncode == 0, done.stderr
+        found = [json.loads(line) for line in done.stdout.splitlines()]
         assert gateway.s3().list_buckets()["Buckets"] == []
         iam = boto3.client(
             "iam",
@@ -42,31 +88,29 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
             aws_secret_access_key=gateway.secret_key,
         )
         assert iam.list_users()["Users"] == []
+    return {name: Run(*one, home / name) for name, one in zip(asked, found, strict=True)}
 
 
-@pytest.mark.parametrize(
-    ("profile", "operation"),
-    [("mixed", "GetObject"), ("tenants", "GetObject of others")],
-)
-def test_users_find_a_gateway_in_order(endpoint: str, tmp_path: Path, profile: str, operation: str) -> None:
-    status, report, errors = run(profile, endpoint, tmp_path)
-    assert (status, report.get("failures")) == (0, []), errors
-    rows = {row["operation"]: row for row in report["rows"]}
-    assert rows[operation]["requests"] > 0
+@pytest.mark.parametrize("profile", PROFILES)
+def test_users_find_a_gateway_in_order(runs: dict[str, Run], profile: str) -> None:
+    run = runs[profile]
+    assert (run.status, run.report.get("failures")) == (0, []), run.errors
+    rows = {row["operation"]: row for row in run.report["rows"]}
     assert rows["total"]["failures"] == 0
-    assert f"| {operation} |" in (tmp_path / "report.md").read_text()
-    assert (tmp_path / "report.svg").read_text().startswith("<?xml")
+    for operation in PROFILES[profile][1]:
+        assert rows[operation]["requests"] > 0
+        assert f"| {operation} |" in (run.output / "report.md").read_text()
+    assert (run.output / "report.svg").read_text().startswith("<?xml")
 
 
-def test_other_content_than_was_written_fails_the_run(tmp_path: Path) -> None:
-    with answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong") as target:
-        status, report, _ = run("get-heavy", f"http://K:S@127.0.0.1:{target.port}", tmp_path, "--requests", "20")
-    assert status == 1
-    assert any("GetObject: " in failure and "other content" in failure for failure in report["failures"])
+def test_other_content_than_was_written_fails_the_run(runs: dict[str, Run]) -> None:
+    run = runs["faulty"]
+    assert run.status == 1
+    assert any("GetObject: " in failure and "other content" in failure for failure in run.report["failures"])
 
 
-@pytest.mark.parametrize("endpoint", ["http://K:S@127.0.0.1:1", "nonsense"])
-def test_without_a_gateway_there_is_one_line(tmp_path: Path, endpoint: str) -> None:
-    status, report, errors = run("mixed", endpoint, tmp_path)
-    assert (status, report) == (2, {})
-    assert errors.count("\n") == 1
+@pytest.mark.parametrize("name", UNREACHABLE)
+def test_without_a_gateway_there_is_one_line(runs: dict[str, Run], name: str) -> None:
+    run = runs[name]
+    assert (run.status, run.report) == (2, {})
+    assert run.errors.count("\n") == 1
