@@ -128,6 +128,7 @@ class EosBackend(Backend):
         self._channels.open()
         self._data.open()
         try:
+            self._data.check_tls()
             self._make_state()
             self._check_tokens()
         except BaseException:

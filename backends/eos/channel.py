@@ -10,9 +10,10 @@ from typing import Any, Final
 import gevent.monkey
 import grpc
 
-from backends.api import ConfigurationError, StorageUnavailable
-from backends.eos.options import Options, Tls
+from backends.api import StorageUnavailable
+from backends.eos.options import Options
 from backends.eos.proto import namespace_pb2 as rpc
+from backends.eos.tls import channel_credentials
 
 SERVICE: Final = "/eos.rpc.Eos/"
 _FIRST_PAUSE: Final = 0.05
@@ -27,6 +28,8 @@ _NEVER_SENT: Final = (
     "name resolution",
     "dns resolution",
 )
+_NOT_TRUSTED: Final = ("certificate_verify_failed", "hostname verification", "peer name", "wrong_version_number")
+"""What gRPC's texts say of a handshake that fails for good."""
 _GONE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 _UNARY: Final[dict[str, tuple[Any, Any]]] = {
@@ -59,7 +62,7 @@ class Channels:
             from grpc.experimental import gevent as grpc_gevent
 
             grpc_gevent.init_gevent()
-        credentials = _credentials(self._options.tls)
+        credentials = channel_credentials(self._options.tls)
         for target in self._options.grpc:
             channel = self._channel(target, credentials)
             calls: dict[str, Any] = {
@@ -164,10 +167,22 @@ class Channels:
                     raise Uncertain(f"EOS broke off: {text}") from None
                 slow += code is grpc.StatusCode.DEADLINE_EXCEEDED
                 if attempt == self._options.retries or slow >= max(2, len(self._calls)):
-                    raise StorageUnavailable(f"EOS does not answer: {text}") from None
+                    raise StorageUnavailable(f"EOS does not answer: {text}{self._hint(text)}") from None
             time.sleep(pause * (0.5 + self._random.random()))
             pause = min(pause * 2, _LONGEST_PAUSE)
         raise AssertionError("unreachable")
+
+    def _hint(self, text: str) -> str:
+        """The setting to look at, where a connection fails as it does with a wrong one."""
+        tls, told = self._options.tls, text.lower()
+        if any(sign in told for sign in _NOT_TRUSTED):
+            return " (tls.ca or tls.server_name does not fit the MGM's certificate)"
+        if "failed to connect" in told and "socket closed" in told:
+            # A server that refuses a client's certificate, or wants TLS, closes without a word that gRPC would tell.
+            if not tls.enabled:
+                return " (does it expect TLS? tls.enabled is false)"
+            return f" (does it demand {'another' if tls.certificate else 'a'} client certificate? tls.certificate)"
+        return ""
 
     def _leave(self, index: int) -> None:
         if self._current == index:
@@ -177,19 +192,3 @@ class Channels:
 def _told(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     """Status and text of a failed call."""
     return error.code(), error.details() or ""
-
-
-def _credentials(tls: Tls) -> grpc.ChannelCredentials | None:
-    if not tls.enabled:
-        return None
-    contents: list[bytes | None] = []
-    for name, path in (("ca", tls.ca), ("key", tls.key), ("certificate", tls.certificate)):
-        try:
-            content = None
-            if path:
-                with open(path, "rb") as file:
-                    content = file.read()
-        except OSError as error:
-            raise ConfigurationError(f"eos: tls.{name}: {path!r} cannot be read: {error.strerror}") from None
-        contents.append(content)
-    return grpc.ssl_channel_credentials(*contents)

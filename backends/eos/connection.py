@@ -21,6 +21,9 @@ BLOCK: Final = 1 << 20
 _HEAD_LIMIT: Final = 1 << 16
 _HEAD_BLOCK: Final = 1 << 14
 _CHUNK_LINE_LIMIT: Final = 1 << 10
+_FINAL_FAILURES: Final = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "WRONG_VERSION_NUMBER")
+"""Parts of OpenSSL's reasons that tell of settings rather than of the moment. With TLS 1.3 a server's refusal of our
+certificate comes after the handshake (RFC 8446 section 4.4.2.4), so with the first answer."""
 
 
 class NotConnected(StorageUnavailable):
@@ -29,6 +32,14 @@ class NotConnected(StorageUnavailable):
 
 class Broken(StorageUnavailable):
     """The connection ended, timed out or carried nonsense: what became of the request is not known."""
+
+
+class NotTrusted(NotConnected):
+    """The TLS handshake failed for good: the peer's certificate is not trusted, or it does not speak TLS."""
+
+
+class CertificateRefused(Broken):
+    """The peer ended the connection because of our certificate, or because it was shown none."""
 
 
 class Address(NamedTuple):
@@ -83,6 +94,8 @@ class Connection:
             sock.settimeout(seconds)
         except OSError as error:
             sock.close()
+            if _is_final(error):
+                raise NotTrusted(f"{address}: {error}") from None
             raise NotConnected(f"{address}: {error}") from None
         return cls(address, sock, seconds)
 
@@ -236,7 +249,15 @@ class Connection:
             raise Broken(f"{self.address}: no answer within {seconds or self._seconds} s") from None
         except OSError as error:
             self.reusable = False
+            if _is_final(error):
+                raise CertificateRefused(f"{self.address}: {error}") from None
             raise Broken(f"{self.address}: {error}") from None
+
+
+def _is_final(error: OSError) -> bool:
+    """Whether TLS failed by how either side is configured."""
+    reason = error.reason if isinstance(error, ssl.SSLError) else ""
+    return any(sign in (reason or "") for sign in _FINAL_FAILURES)
 
 
 class Body:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 
 from backends.api import ConfigurationError, StorageUnavailable
 from backends.eos.asking import Asked
-from backends.eos.connection import Address
+from backends.eos.connection import Address, Broken, CertificateRefused, NotTrusted
 from backends.eos.interfaces import CloseFailed, Entry, Role, Unanswered
 from backends.eos.mgm import Credentials, KeyCredentials, Mgm, Retry, parsed_address
 from backends.eos.options import Options, Tls
 from backends.eos.pool import Pool
 from backends.eos.reading import FileDownload, Reader
+from backends.eos.tls import context_of
 from backends.eos.writing import FileWriting, Writer
 
 _PATIENCE = 25.0
@@ -58,6 +58,39 @@ class HttpData:
         self._mgm = Mgm(self._addresses, mgm_pool, self._credentials, retry, self._key)
         self._reader = Reader(self._mgm, fst_pool, retry, verify=options.verify_checksums)
         self._writer = Writer(self._mgm, fst_pool, retry, close_timeout=options.close_timeout)
+
+    def check_tls(self) -> None:
+        """See that an MGM and we trust each other. Raises `ConfigurationError`; one that is away is no concern here.
+
+        Who acts does not matter for that, so no key is sent, and any answer will do.
+        """
+        for address in self._addresses:
+            if not address.secure:
+                continue
+            try:
+                self._greet(address)
+                return
+            except (NotTrusted, CertificateRefused) as error:
+                raise ConfigurationError(f"eos: http_tls: {error}") from None
+            except StorageUnavailable:
+                continue
+
+    def _greet(self, address: Address) -> None:
+        """Any answer of a server. Raises `StorageUnavailable`, and its TLS kinds `NotTrusted`, `CertificateRefused`."""
+        options, pool = self._options, self._pools[0]
+        connection = pool.fresh(address)
+        try:
+            connection.begin("HEAD", "/", ())
+            connection.answer(options.call_timeout)
+        except CertificateRefused:
+            raise
+        except Broken:
+            # The reset of a server that left our bytes unread overtakes its reason: who sends nothing is told it.
+            connection.close()
+            connection = pool.fresh(address)
+            connection.answer(options.connect_timeout)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """See `interfaces.DataClient`."""
@@ -109,8 +142,8 @@ class HttpData:
 
         An interrupted range PUT may delete the whole file (where nobody else has it open), so that the bytes must all
         be here before this is called; what broke off raises `RangeBroken`. With `last` the FST reads the whole file to
-        compute its checksum. Without its
-        file a range PUT makes a new one: then nothing is written, and `WrongFile` raised.
+        compute its checksum. Without its file a range PUT makes a new one: then nothing is written, and `WrongFile`
+        raised.
         """
         headers = [
             ("x-upload-range", f"bytes={offset}-{offset + size - 1}"),
@@ -138,14 +171,3 @@ class HttpData:
 
 def _secure(options: Options) -> bool:
     return any(url.startswith("https://") for url in options.mgm) or options.http_tls != Tls()
-
-
-def context_of(tls: Tls, setting: str) -> ssl.SSLContext:
-    """What a TLS client needs. Raises `ConfigurationError` for a file that cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca or None)
-        if tls.certificate:
-            context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"eos: {setting}: {error}") from None
-    return context

@@ -12,7 +12,7 @@ import botocore.exceptions
 import pytest
 
 from tests.support.eos import Client, Emulator
-from tests.support.eos_plugin import options_for, prepare
+from tests.support.eos_plugin import config_file, prepare
 from tests.support.gateway import Gateway, s3_client
 
 
@@ -26,16 +26,7 @@ def eos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def config(eos: Emulator) -> Path:
     """The plugin's options as a file."""
-    file = eos.directory / "eos.toml"
-    lines = [f"{name} = {_toml(value)}" for name, value in options_for(eos).items()]
-    file.write_text("\n".join(lines), encoding="utf-8")
-    return file
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
-    return json.dumps(value)
+    return config_file(eos, eos.directory / "eos.toml")
 
 
 @pytest.fixture(scope="module")

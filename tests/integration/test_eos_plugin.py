@@ -32,7 +32,7 @@ from backends.api import (
 from backends.eos.backend import EosBackend
 from backends.eos.layout import key_lock
 from tests.support.eos import Client, Emulator
-from tests.support.eos_plugin import ALICE, BOB, NOBODY, ROOT, Body, opened, options_for, prepare
+from tests.support.eos_plugin import ALICE, BOB, NOBODY, ROOT, Body, config_file, opened, prepare
 
 ROOT_DIRECTORY = Path(__file__).resolve().parents[2]
 CREATE = Precondition(if_none_match=("*",))
@@ -114,15 +114,7 @@ class TestConformance:
 
     @pytest.mark.parametrize("mode", ["threads", "gevent"])
     def test_the_suite_passes(self, eos: Emulator, tmp_path: Path, mode: str) -> None:
-        lines = []
-        for name, value in options_for(eos).items():
-            text = str(value).lower() if isinstance(value, bool) else repr(value)
-            if isinstance(value, dict):
-                pairs = ", ".join(f"{key} = {str(item).lower()}" for key, item in value.items())
-                text = f"{{{pairs}}}"
-            lines.append(f"{name} = {text}".replace("'", '"'))
-        config = tmp_path / "eos.toml"
-        config.write_text("\n".join(lines), encoding="utf-8")
+        config = config_file(eos, tmp_path / "eos.toml")
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "backends.testkit.plugin", "--pyargs", "backends.testkit"),
             *("--backend", "backends.eos.backend:EosBackend", "--backend-config", str(config)),

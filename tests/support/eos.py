@@ -183,7 +183,8 @@ class Emulator:
 
     @property
     def mgm_urls(self) -> list[str]:
-        return [f"http://127.0.0.1:{port}" for port in self.status["mgm"]]
+        scheme = "https" if self.status["tls"] else "http"
+        return [f"{scheme}://127.0.0.1:{port}" for port in self.status["mgm"]]
 
     @property
     def mgm_url(self) -> str:

@@ -2,11 +2,14 @@
 
 prepare(eos)                                  # makes the directories that OPTIONS name
 options_for(eos, **changes)                   # what --backend-config says
+config_file(eos, path, **changes)             # the same as a file, for a gateway; returns the path
 with opened(eos, **changes) as backend: ...   # the plugin, opened
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from backends.api import BackendConfig, Caller, ObjectRecord
@@ -40,6 +43,19 @@ def options_for(eos: Emulator, **changes: Any) -> dict[str, Any]:
         "bucket_cache": 0.2,
         **changes,
     }
+
+
+def config_file(eos: Emulator, path: Path, **changes: Any) -> Path:
+    """The options as a TOML file."""
+    lines = [f"{name} = {_toml(value)}" for name, value in options_for(eos, **changes).items()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value)
 
 
 @contextmanager

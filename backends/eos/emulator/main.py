@@ -75,6 +75,9 @@ EXIT_USAGE = 2
 @click.option("--tls-cert", type=click.Path(path_type=Path, exists=True), help="Certificate: gRPC and HTTP by TLS.")
 @click.option("--tls-key", type=click.Path(path_type=Path, exists=True), help="Its key.")
 @click.option("--tls-ca", type=click.Path(path_type=Path, exists=True), help="Demand client certificates for gRPC.")
+@click.option(
+    "--tls-http-ca", type=click.Path(path_type=Path, exists=True), help="Demand client certificates for HTTP."
+)
 def main(**given: Any) -> None:
     """Run an emulator of EOS: an MGM by gRPC and HTTP, FSTs, and an end for faults.
 
@@ -108,7 +111,8 @@ def _options(given: dict[str, Any]) -> Options:
         accounts = default_directory(authkey or "emulator")
     if (given["tls_cert"] is None) != (given["tls_key"] is None):
         raise ValueError("--tls-cert and --tls-key belong together")
-    tls = Tls(given["tls_cert"], given["tls_key"], given["tls_ca"]) if given["tls_cert"] is not None else None
+    if given["tls_cert"] is None and (given["tls_ca"] or given["tls_http_ca"]) is not None:
+        raise ValueError("--tls-ca and --tls-http-ca need --tls-cert")
     return Options(
         host=given["host"],
         grpc_ports=tuple(given["grpc_ports"]),
@@ -125,8 +129,14 @@ def _options(given: dict[str, Any]) -> Options:
         filesystems=given["filesystems"],
         seed=given["seed"],
         durable=given["durable"],
-        tls=tls,
+        tls=_tls(given),
     )
+
+
+def _tls(given: dict[str, Any]) -> Tls | None:
+    if given["tls_cert"] is None:
+        return None
+    return Tls(given["tls_cert"], given["tls_key"], ca=given["tls_ca"], http_ca=given["tls_http_ca"])
 
 
 def parsed_layout(text: str) -> Layout:

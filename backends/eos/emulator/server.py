@@ -42,11 +42,12 @@ _LEAVE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files of a server certificate; with `ca`, gRPC demands client certificates of it."""
+    """Files of a server certificate; with `ca`, gRPC demands client certificates of it, and HTTP with `http_ca`."""
 
     certificate: Path
     key: Path
     ca: Path | None = None
+    http_ca: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -291,4 +292,7 @@ def _context(tls: Tls | None) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tls.certificate, tls.key)
+    if tls.http_ca is not None:
+        context.load_verify_locations(tls.http_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
