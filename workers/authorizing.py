@@ -15,6 +15,7 @@ from workers.buckets import KnownBucket
 from workers.iam.acl import decode_acl
 from workers.iam.decision import (
     EVERY_BUCKET,
+    POLICY_ACTIONS,
     BucketAccess,
     Decision,
     Lookup,
@@ -188,6 +189,9 @@ def _authorize_row(request: Request, access: BucketAccess) -> None:
         if not decision.allowed and not _is_of_own_object(action, first, decision, principal):
             raise _denied(request, decision, action, resource, access)
         first = first or decision
+    if operation.action in POLICY_ACTIONS and principal.account_id != access.owner and not principal.root:
+        # As on AWS: who has the permission, and belongs to another account than the bucket.
+        raise S3Error("MethodNotAllowed", Method=request.method, ResourceType="BUCKETPOLICY")
 
 
 def _is_of_own_object(action: str, first: Decision | None, denial: Decision, principal: Principal) -> bool:

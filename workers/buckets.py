@@ -15,6 +15,7 @@ from workers.iam.acl import Acl, Grant, Ownership, decode_acl
 from workers.iam.decision import BucketAccess
 from workers.iam.policy.compiler import CompiledPolicy, compile_policy
 from workers.iam.policy.model import Kind
+from workers.iam.policy.parser import MAX_KEPT_BYTES
 from workers.iam.public_access import (
     EVERYTHING_BLOCKED,
     NOTHING_BLOCKED,
@@ -153,7 +154,7 @@ def _compile(document: bytes, bucket: str) -> CompiledPolicy:
     """A bucket's policy; one that says nothing any more closes the bucket until its owner repairs it."""
     name = f"policy of bucket {bucket}"
     try:
-        return compile_policy(document, Kind.BUCKET, name, bucket=bucket)
+        return compile_policy(document, Kind.BUCKET, name, bucket=bucket, limit=MAX_KEPT_BYTES)
     except S3Error as error:
         logger.error("the policy of bucket %s cannot be read, the bucket is closed: %s", bucket, error)
         return compile_policy(_CLOSED % (bucket, bucket), Kind.BUCKET, name, bucket=bucket)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from workers.iam.registry import Registry
 
 
-def _document(role: RoleRecord) -> dict[str, Any]:
+def _document(registry: Registry, role: RoleRecord, json_wanted: bool) -> dict[str, Any]:
+    from workers.iam.directory import trust_policy
+
+    trust = trust_policy(registry, role)
     return {
         "name": role.name,
         "id": role.id,
@@ -42,15 +45,12 @@ def _document(role: RoleRecord) -> dict[str, Any]:
         "tags": dict(role.tags),
         "sessions_revoked_before": moment(role.revoked_before),
         "created": moment(role.created),
-        "trust": json.loads(role.trust),
+        "trust": json.loads(trust) if json_wanted else trust,
     }
 
 
-def _show(role: RoleRecord, json_wanted: bool) -> None:
-    document = _document(role)
-    if not json_wanted:
-        document["trust"] = role.trust
-    show(document, json_wanted=json_wanted)
+def _show(registry: Registry, role: RoleRecord, json_wanted: bool) -> None:
+    show(_document(registry, role, json_wanted), json_wanted=json_wanted)
 
 
 _trust = click.option(
@@ -82,7 +82,7 @@ def roles() -> None:
 def list_roles(registry: Registry, account: str, as_json: bool) -> None:
     """List the roles of an account."""
     found = find_account(registry, account)
-    documents = [_document(role) for role in registry.roles.all(found.id)]
+    documents = [_document(registry, role, True) for role in registry.roles.all(found.id)]
     columns = ("name", "path", "max_session", "attached", "inline", "created")
     show_all(documents, columns, json_wanted=as_json, none=f"{found.name} has no roles")
 
@@ -128,13 +128,13 @@ def create(
         description=description,
         max_session=3600 if max_session is None else max_session,
         tags=parse_tags(tags),
-        known_principal=AccountDirectory(registry).knows_principal,
+        principal_key=AccountDirectory(registry).principal_key,
     )
     if uid is not None or gid is not None or groups:
         role = registry.roles.update(
             found.id, name, lambda record: replace(record, uid=uid, gid=gid, groups=tuple(groups) or None)
         )
-    _show(role, as_json)
+    _show(registry, role, as_json)
 
 
 @roles.command("show")
@@ -144,7 +144,7 @@ def create(
 @as_json
 def show_role(registry: Registry, account: str, name: str, as_json: bool) -> None:
     """Show a role and its trust policy."""
-    _show(registry.roles.get(find_account(registry, account).id, name), as_json)
+    _show(registry, registry.roles.get(find_account(registry, account).id, name), as_json)
 
 
 @roles.command()
@@ -191,10 +191,10 @@ def update(
         )
 
     if trust is not None:
-        registry.roles.set_trust(found.id, name, read_text(trust), AccountDirectory(registry).knows_principal)
+        registry.roles.set_trust(found.id, name, read_text(trust), AccountDirectory(registry).principal_key)
     if boundary is not None:
         registry.roles.set_boundary(found.id, name, boundary)
-    _show(registry.roles.update(found.id, name, change), as_json)
+    _show(registry, registry.roles.update(found.id, name, change), as_json)
 
 
 @roles.command("revoke-sessions")

@@ -474,6 +474,47 @@ def test_nothing_secret_in_the_log(home: Gateway, alice: Person, bob: Person) ->
     assert bob.secret_key not in text
 
 
+def test_a_policy_means_the_user_who_was_there_when_it_was_saved(
+    a: Any, b: Any, alice: Person, bob: Person, people: Identities
+) -> None:
+    bucket, name = new_bucket(a), f"u{uuid4().hex[:8]}"
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    user = people.user(bob, name, {"Version": "2012-10-17", "Statement": [read]})
+    text = policy(allow(bucket, "s3:GetObject", {"AWS": [user.arn, alice.arn]}))
+    a.put_bucket_policy(Bucket=bucket, Policy=text)
+    assert json.loads(a.get_bucket_policy(Bucket=bucket)["Policy"]) == json.loads(text)
+    eventually("", user.s3().get_object, Bucket=bucket, Key="k")
+
+    former = people.registry.users.get(bob.account, name)
+    people.registry.users.remove(bob.account, name, cascade=True)
+    shown = json.loads(text)
+    shown["Statement"][0]["Principal"]["AWS"][0] = former.id
+
+    def stored() -> Any:
+        return json.loads(a.get_bucket_policy(Bucket=bucket)["Policy"])
+
+    wait_until(lambda: all(stored() == shown for _ in range(6)), what="the id of the user who is gone")
+    assert code(a.put_bucket_policy, Bucket=bucket, Policy=json.dumps(shown)) == "MalformedPolicy"
+    again = people.user(bob, name, {"Version": "2012-10-17", "Statement": [read]})
+    assert again.arn == user.arn
+    eventually("AccessDenied", again.s3().get_object, Bucket=bucket, Key="k")
+    a.put_bucket_policy(Bucket=bucket, Policy=text)
+    eventually("", again.s3().get_object, Bucket=bucket, Key="k")
+
+
+def test_a_policy_is_the_business_of_its_account(a: Any, b: Any, alice: Person, bob: Person, nobody: Any) -> None:
+    bucket = new_bucket(a)
+    a.put_bucket_policy(Bucket=bucket, Policy=policy(allow(bucket, "s3:*", {"AWS": bob.arn})))
+    eventually("", b.get_object, Bucket=bucket, Key="k")
+    text = policy(allow(bucket, "s3:*", {"AWS": bob.arn}))
+    assert code(b.get_bucket_policy, Bucket=bucket) == "MethodNotAllowed"
+    assert code(b.put_bucket_policy, Bucket=bucket, Policy=text) == "MethodNotAllowed"
+    assert code(b.delete_bucket_policy, Bucket=bucket) == "MethodNotAllowed"
+    assert code(b.get_bucket_policy_status, Bucket=bucket) == ""
+    assert code(nobody.get_bucket_policy, Bucket=bucket) == "AccessDenied"
+    assert json.loads(a.get_bucket_policy(Bucket=bucket)["Policy"]) == json.loads(text)
+
+
 # -- the dry run
 
 

@@ -30,6 +30,7 @@ from workers.iam.public_access import NOTHING_BLOCKED, PublicAccessBlock, is_pub
 
 __all__ = [
     "EVERY_BUCKET",
+    "POLICY_ACTIONS",
     "BucketAccess",
     "Decision",
     "ObjectAccess",
@@ -41,7 +42,8 @@ __all__ = [
     "object_arn",
 ]
 
-_REPAIRS: Final = frozenset(("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"))
+POLICY_ACTIONS: Final = frozenset(("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"))
+"""What repairs a policy: nothing can deny it to the bucket's owner, and nothing can give it to another account."""
 
 _OF_OBJECT_OWNER: Final = frozenset(
     """s3:GetObject s3:GetObjectVersion s3:GetObjectAcl s3:GetObjectVersionAcl s3:PutObjectAcl s3:PutObjectVersionAcl
@@ -144,7 +146,7 @@ def decide(
             where the resource belongs to the account that its ARN names, or else to the caller's.
         lookup: gives what the object says, for a request that names one.
     """
-    if bucket is not None and action in _REPAIRS and _owns(principal, bucket):
+    if bucket is not None and action in POLICY_ACTIONS and _owns(principal, bucket):
         return _REPAIR
     policy = None if bucket is None else bucket.policy
     denial, sides = _evaluate(action, resource, principal, context, policy)

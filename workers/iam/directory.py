@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from workers.iam.account_registry import account_document
 from workers.iam.accounts import ROOT_ACCOUNT
 from workers.iam.acl import Directory
-from workers.iam.records import AccountRecord
+from workers.iam.policy.pinning import show_principals
+from workers.iam.records import AccountRecord, RoleRecord, UserRecord
 from workers.iam.registry import Registry
 from workers.state.table import Table
 
@@ -49,37 +50,52 @@ class AccountDirectory:
         found = self._find(account_id)
         return "" if found is None else found.name
 
-    def knows_principal(self, name: str) -> bool:
-        """Whether there is the principal that a policy names, in the form of `principal_name`.
+    def principal_key(self, name: str) -> str | None:
+        """The unique id of a user or role that a policy names, "" for another principal, None where there is none.
 
         Sessions come and go, and providers and services are none of ours: those are taken as they are.
+
+        Args:
+            name: in the form of `principal_name`.
         """
         kind, _, rest = name.partition(":")
+        known = True
         if kind == "canonical":
-            return self.exists(rest)
-        if kind == "account":
-            return self._has_number(rest)
-        if kind == "arn":
-            return self._has_arn(name)
-        return True
+            known = self.exists(rest)
+        elif kind == "account":
+            known = self._has_number(rest)
+        elif kind == "arn":
+            _, _, service, _, number, _ = name.split(":", 5)
+            if service == "iam":
+                found = self._holder(name)
+                return found.id if found is not None and found.arn == name else None
+            known = self._has_number(number)
+        elif kind == "id":
+            known = False
+        return "" if known else None
+
+    def current_arn(self, arn: str, unique_id: str) -> str | None:
+        """The ARN that the user or role of a former ARN and an id has now; None when he is gone."""
+        found = self._holder(arn)
+        return found.arn if found is not None and found.id == unique_id else None
 
     def _has_number(self, number: str) -> bool:
         if number == ROOT_ACCOUNT.number:
             return True
         return self._registry is not None and self._registry.account_by_number(number) is not None
 
-    def _has_arn(self, arn: str) -> bool:
-        _, _, service, _, number, resource = arn.split(":", 5)
-        if service != "iam":
-            return self._has_number(number)
-        account = None if self._registry is None else self._registry.account_by_number(number)
-        if account is None or self._registry is None:
-            return False
+    def _holder(self, arn: str) -> UserRecord | RoleRecord | None:
+        """The user or role of an ARN's account and name, whatever its path."""
+        if self._registry is None:
+            return None
+        _, _, _, _, number, resource = arn.split(":", 5)
+        account = self._registry.account_by_number(number)
+        if account is None:
+            return None
         kind, _, path = resource.partition("/")
         name = path.rpartition("/")[2]
         holders = self._registry.users if kind == "user" else self._registry.roles
-        found = holders.find(account.id, name)
-        return found is not None and found.arn == arn
+        return holders.find(account.id, name)
 
     def _find(self, account_id: str) -> AccountRecord | None:
         # An id that stands in an object's record may be anything: what is no id is not looked for.
@@ -90,3 +106,8 @@ class AccountDirectory:
     def _load(self, account_id: str) -> tuple[AccountRecord | None, Collection[str]]:
         assert self._registry is not None  # noqa: S101 -- asked before
         return self._registry.account(account_id), (account_document(account_id),)
+
+
+def trust_policy(registry: Registry, role: RoleRecord) -> str:
+    """A role's trust policy as readers see it."""
+    return show_principals(role.trust, AccountDirectory(registry).current_arn)

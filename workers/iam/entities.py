@@ -19,8 +19,8 @@ from workers.iam.accounts import account_number
 from workers.iam.builtin_policies import BUILTIN
 from workers.iam.policy.compiler import compile_policy
 from workers.iam.policy.model import Kind
-from workers.iam.policy.parser import KnownPrincipal
-from workers.iam.policy.principals import PARTITION
+from workers.iam.policy.pinning import pin_principals
+from workers.iam.policy.principals import PARTITION, PrincipalKey
 from workers.iam.records import (
     MAX_ATTACHED,
     MAX_GROUPS,
@@ -370,7 +370,7 @@ class Roles(Holders[RoleRecord]):
         description: str = "",
         max_session: int = 3600,
         tags: Mapping[str, str] = NO_TAGS,
-        known_principal: KnownPrincipal | None = None,
+        principal_key: PrincipalKey | None = None,
     ) -> RoleRecord:
         """Make a role. Raises `AlreadyExists`, `InvalidInput`, `LimitExceeded`, and `S3Error` MalformedPolicy."""
         return self._create(
@@ -380,16 +380,16 @@ class Roles(Holders[RoleRecord]):
                 name=name,
                 path=path,
                 created=self._tools.clock(),
-                trust=_trust(trust, known_principal),
+                trust=_trust(trust, principal_key),
                 description=check_description(description),
                 max_session=max_session,
                 tags=tags,
             )
         )
 
-    def set_trust(self, account_id: str, name: str, trust: str, known_principal: KnownPrincipal | None = None) -> None:
+    def set_trust(self, account_id: str, name: str, trust: str, principal_key: PrincipalKey | None = None) -> None:
         """Replace the trust policy. Raises like `create`."""
-        text = _trust(trust, known_principal)
+        text = _trust(trust, principal_key)
         self.update(account_id, name, lambda record: replace(record, trust=text))
 
     def revoke_sessions(self, account_id: str, name: str) -> RoleRecord:
@@ -496,11 +496,11 @@ def _managed(text: str) -> str:
     return text
 
 
-def _trust(text: str, known_principal: KnownPrincipal | None) -> str:
+def _trust(text: str, principal_key: PrincipalKey | None) -> str:
     if policy_size(text) > MAX_TRUST_POLICY:
         raise LimitExceeded(f"A trust policy has {MAX_TRUST_POLICY} characters at most, white space not counted")
-    compile_policy(text, Kind.TRUST, "", known_principal=known_principal)
-    return text
+    compile_policy(text, Kind.TRUST, "", principal_key=principal_key)
+    return text if principal_key is None else pin_principals(text, principal_key)
 
 
 def _version(record: PolicyRecord, version: str) -> str:

@@ -8,6 +8,7 @@ from workers.authorizing import fresh_bucket, known_bucket
 from workers.buckets import POLICY, PUBLIC_ACCESS_BLOCK, REMOVED, block_of
 from workers.iam.policy.model import Kind
 from workers.iam.policy.parser import parse_policy
+from workers.iam.policy.pinning import pin_principals, show_principals
 from workers.iam.public_access import (
     PublicAccessBlock,
     check_policy,
@@ -27,8 +28,9 @@ POLICY_LIMIT: Final = 20 * 1024
 
 @operation("GetBucketPolicy", "GET", Level.BUCKET, query="policy", action="s3:GetBucketPolicy")
 def get_bucket_policy(request: Request) -> Response:
-    """The policy as it was put."""
-    return Response(200, {"content-type": "application/json"}, _policy(request))
+    """The policy as it was put; a user or role that is gone is shown by his id."""
+    text = show_principals(_policy(request).decode(errors="replace"), request.services.directory.current_arn)
+    return Response(200, {"content-type": "application/json"}, text.encode())
 
 
 @operation(
@@ -47,9 +49,10 @@ def put_bucket_policy(request: Request) -> Response:
         raise S3Error("MalformedPolicy", "Policy exceeds the maximum allowed document size.")
     require_bucket(request)
     services = request.services
-    policy = parse_policy(text, Kind.BUCKET, bucket=request.bucket, known_principal=services.directory.knows_principal)
+    principal_key = services.directory.principal_key
+    policy = parse_policy(text, Kind.BUCKET, bucket=request.bucket, principal_key=principal_key)
     check_policy(policy, fresh_bucket(request).access.block)
-    services.buckets.put_document(request.bucket, POLICY, text)
+    services.buckets.put_document(request.bucket, POLICY, pin_principals(text.decode(), principal_key).encode())
     return Response(204)
 
 

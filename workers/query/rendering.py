@@ -91,15 +91,15 @@ def group_nodes(group: GroupRecord) -> list[Node]:
     ]
 
 
-def role_nodes(role: RoleRecord) -> list[Node]:
-    """A role without its tags, as lists have it."""
+def role_nodes(role: RoleRecord, trust: str) -> list[Node]:
+    """A role without its tags, as lists have it; `trust` is its trust policy as readers see it."""
     return [
         ("Path", role.path),
         ("RoleName", role.name),
         ("RoleId", role.id),
         ("Arn", role.arn),
         ("CreateDate", when(role.created)),
-        ("AssumeRolePolicyDocument", encoded(role.trust)),
+        ("AssumeRolePolicyDocument", encoded(trust)),
         ("Description", role.description or None),
         ("MaxSessionDuration", role.max_session),
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from workers.iam.directory import AccountDirectory
+from workers.iam.directory import AccountDirectory, trust_policy
 from workers.iam.records import NotFound, RoleRecord, check_description
+from workers.protocol.xml import Node
 from workers.query.caller import account_of, registry_of
 from workers.query.rendering import details, members, paged, reply, role_nodes
 from workers.query.resources import below, iam_operation, role_resource
@@ -27,7 +28,7 @@ def create_role(request: Request) -> Response:
         description=parameters.get("Description"),
         max_session=parameters.integer("MaxSessionDuration", 3600, 3600, 43200),
         tags=parameters.pairs("Tags"),
-        known_principal=AccountDirectory(registry).knows_principal,
+        principal_key=AccountDirectory(registry).principal_key,
     )
     if boundary:
         try:
@@ -36,14 +37,14 @@ def create_role(request: Request) -> Response:
             registry.roles.remove(account, role.name)
             raise
         role = replace(role, boundary=boundary)
-    return reply(request, [("Role", role_nodes(role) + details(role))])
+    return reply(request, [("Role", _nodes(request, role) + details(role))])
 
 
 @iam_operation("GetRole", role_resource)
 def get_role(request: Request) -> Response:
     """A role."""
     role = registry_of(request).roles.get(account_of(request), request.payload.require("RoleName"))
-    return reply(request, [("Role", role_nodes(role) + details(role))])
+    return reply(request, [("Role", _nodes(request, role) + details(role))])
 
 
 @iam_operation("ListRoles", below("role"))
@@ -51,7 +52,7 @@ def list_roles(request: Request) -> Response:
     """The roles of the account, in pages."""
     roles = registry_of(request).roles.all(account_of(request), request.payload.get("PathPrefix", "/"))
     page, more = paged(request.payload, roles, lambda role: role.name)
-    return reply(request, [("Roles", members(map(role_nodes, page))), *more])
+    return reply(request, [("Roles", members(_nodes(request, role) for role in page)), *more])
 
 
 @iam_operation("UpdateRole", role_resource, writes=True)
@@ -76,7 +77,7 @@ def update_role_description(request: Request) -> Response:
     role = registry_of(request).roles.update(
         account_of(request), parameters.require("RoleName"), lambda role: replace(role, description=text)
     )
-    return reply(request, [("Role", role_nodes(role) + details(role))])
+    return reply(request, [("Role", _nodes(request, role) + details(role))])
 
 
 @iam_operation("UpdateAssumeRolePolicy", role_resource, writes=True)
@@ -87,7 +88,7 @@ def update_assume_role_policy(request: Request) -> Response:
         account_of(request),
         parameters.require("RoleName"),
         parameters.require("PolicyDocument"),
-        AccountDirectory(registry).knows_principal,
+        AccountDirectory(registry).principal_key,
     )
     return reply(request)
 
@@ -114,3 +115,7 @@ def delete_role_permissions_boundary(request: Request) -> Response:
     """Remove a role's permissions boundary."""
     registry_of(request).roles.set_boundary(account_of(request), request.payload.require("RoleName"), "")
     return reply(request)
+
+
+def _nodes(request: Request, role: RoleRecord) -> list[Node]:
+    return role_nodes(role, trust_policy(registry_of(request), role))

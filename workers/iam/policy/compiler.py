@@ -15,8 +15,8 @@ from workers.iam.policy.keys import find_key, normal_key
 from workers.iam.policy.model import EVERYONE, Effect, Kind, Policy, Statement
 from workers.iam.policy.operators import Check, compile_condition
 from workers.iam.policy.outcome import Decision, Reason
-from workers.iam.policy.parser import KnownPrincipal, parse_policy
-from workers.iam.policy.principals import DIRECT, NONE, Principal
+from workers.iam.policy.parser import MAX_POLICY_BYTES, parse_policy
+from workers.iam.policy.principals import DIRECT, NONE, Principal, PrincipalKey
 from workers.iam.policy.variables import Reader, Template, TemplatePiece, parse_template, split_arn
 from workers.iam.policy.wildcards import Wild
 
@@ -216,10 +216,12 @@ def compile_policy(
     name: str,
     *,
     bucket: str = "",
-    known_principal: KnownPrincipal | None = None,
+    principal_key: PrincipalKey | None = None,
+    limit: int = MAX_POLICY_BYTES,
 ) -> CompiledPolicy:
     """Read, check and compile a document. Raises what `parse_policy` raises."""
-    return CompiledPolicy(parse_policy(document, kind, bucket=bucket, known_principal=known_principal), name)
+    policy = parse_policy(document, kind, bucket=bucket, principal_key=principal_key, limit=limit)
+    return CompiledPolicy(policy, name)
 
 
 def _has_plain_sections(pieces: Sequence[TemplatePiece]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NoReturn
 
 from workers.iam.policy.actions import ACTIONS, BUCKET, OBJECT, SERVICES, expand
@@ -25,12 +25,14 @@ from workers.iam.policy.model import (
     Statement,
 )
 from workers.iam.policy.operators import ValueRefusedError, check_values, parse_operator
-from workers.iam.policy.principals import PARTITION, principal_name
+from workers.iam.policy.principals import PARTITION, PrincipalKey, principal_name
 from workers.iam.policy.variables import TemplatePiece, VariableError, parse_template, split_arn, variables_of
 from workers.iam.policy.wildcards import Wild, compile_pieces
 from workers.protocol.errors import S3Error
 
 MAX_POLICY_BYTES: Final = 20 * 1024
+MAX_KEPT_BYTES: Final = 2 * MAX_POLICY_BYTES
+"""Of a bucket policy as it is kept: an id of 22 bytes stands with ARNs of 32 and more."""
 
 _TOP_LEVEL: Final = frozenset({"Version", "Id", "Statement"})
 _STATEMENT: Final = frozenset(
@@ -44,20 +46,23 @@ _LONGEST_NAME: Final = 256
 _SHOWN: Final = 256
 """Characters of the document that an error shows."""
 
-KnownPrincipal = Callable[[str], bool]
-"""Whether there is a principal of such a name, as `principal_name` gives it."""
-
 
 def parse_policy(
-    document: str | bytes, kind: Kind, *, bucket: str = "", known_principal: KnownPrincipal | None = None
+    document: str | bytes,
+    kind: Kind,
+    *,
+    bucket: str = "",
+    principal_key: PrincipalKey | None = None,
+    limit: int = MAX_POLICY_BYTES,
 ) -> Policy:
     """Read and check a document. Raises `S3Error` MalformedPolicy, and nothing else.
 
     Args:
         bucket: the bucket that a bucket policy is for; all its resources are in it.
-        known_principal: tells whether a principal that the policy names exists; None takes every well-formed one.
+        principal_key: looks for the principals that the policy names; None takes every well-formed one.
+        limit: bytes; a policy that is kept is longer than it was when it was saved.
     """
-    root = _load(document)
+    root = _load(document, limit)
     _only(root, _TOP_LEVEL, "")
     version = root.get("Version", VERSION_2008)
     if version not in (VERSION_2008, VERSION_2012):
@@ -72,7 +77,7 @@ def parse_policy(
         entries = [entries]
     if not isinstance(entries, list) or not entries:
         _refuse("Could not parse the policy: Statement is empty!", "Statement")
-    reader = _StatementReader(kind, version == VERSION_2012, bucket, known_principal)
+    reader = _StatementReader(kind, version == VERSION_2012, bucket, principal_key)
     statements = tuple(reader.read(entry, index) for index, entry in enumerate(entries))
     sids = [statement.sid for statement in statements if statement.sid]
     if len(set(sids)) != len(sids):
@@ -85,15 +90,15 @@ def _refuse(message: str, where: str, text: object = None) -> NoReturn:
     raise S3Error("MalformedPolicy", message, Detail=detail)
 
 
-def _load(document: str | bytes) -> dict[str, Any]:
+def _load(document: str | bytes, limit: int) -> dict[str, Any]:
     """The document as a dictionary without anything that JSON allows and a policy does not."""
     try:
         data = document.encode() if isinstance(document, str) else document
         text = data.decode()
     except UnicodeError:
         _refuse("This policy contains invalid Json", "document", "not UTF-8")
-    if len(data) > MAX_POLICY_BYTES:
-        _refuse("Policy exceeds the maximum allowed document size.", "document", f"{MAX_POLICY_BYTES} bytes at most")
+    if len(data) > limit:
+        _refuse("Policy exceeds the maximum allowed document size.", "document", f"{limit} bytes at most")
     if not text.startswith("{"):
         _refuse("Policies must be valid JSON and the first byte must be '{'", "document")
     try:
@@ -130,11 +135,11 @@ def _only(found: dict[str, Any], allowed: Collection[str], where: str) -> None:
 class _StatementReader:
     """Reads the statements of one document."""
 
-    def __init__(self, kind: Kind, variables: bool, bucket: str, known_principal: KnownPrincipal | None) -> None:
+    def __init__(self, kind: Kind, variables: bool, bucket: str, principal_key: PrincipalKey | None) -> None:
         self._kind = kind
         self._variables = variables
         self._bucket = bucket
-        self._known_principal = known_principal
+        self._principal_key = principal_key
         self._where = ""
 
     def read(self, entry: object, index: int) -> Statement:
@@ -228,7 +233,7 @@ class _StatementReader:
                     yield EVERYONE
                     continue
                 name = principal_name(kind, text) if isinstance(text, str) else None
-                if name is None or (self._known_principal is not None and not self._known_principal(name)):
+                if name is None or (self._principal_key is not None and self._principal_key(name) is None):
                     _refuse("Invalid principal in policy", f"{where}.{kind}", text)
                 yield name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -93,9 +93,10 @@ class Principal:
             return [(f"service:{self.name}", DIRECT)]
         own: list[tuple[str, int]] = []
         if self.kind is PrincipalKind.USER:
-            own = [(self.arn, DIRECT)]
+            own = [(self.arn, DIRECT), (f"id:{self.user_id}", DIRECT)]
         elif self.kind is PrincipalKind.ROLE:
-            own = [(self.arn, SESSION), (self.role_arn, DIRECT)]
+            role_id = self.user_id.partition(":")[0]
+            own = [(self.arn, SESSION), (self.role_arn, DIRECT), (f"id:{role_id}", DIRECT)]
         if self.provider:
             arn = f"arn:{PARTITION}:iam::{number}:oidc-provider/{self.provider}"
             own += [(f"federated:{self.provider}", DIRECT), (f"federated:{arn}", DIRECT)]
@@ -215,11 +216,20 @@ _ARN: Final = re.compile(
     r"|sts::\d{12}:(?:assumed-role/[^/*?]+/[^/*?]+|federated-user/[^/*?]+))",
     re.ASCII,
 )
+PINNED: Final = re.compile(
+    rf"(?P<arn>arn:{PARTITION}:iam::\d{{12}}:(?:user|role)/[^*?]+)#(?P<id>A(?:ID|RO)A[A-Z2-7]{{17}})", re.ASCII
+)
+"""An entry of a kept policy: see `workers.iam.policy.pinning`."""
 _PROVIDER_ARN: Final = re.compile(rf"arn:{PARTITION}:iam::\d{{12}}:oidc-provider/[^*?\s]+", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{12}", re.ASCII)
 _CANONICAL: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SERVICE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*\.amazonaws\.com", re.ASCII)
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9.-]*(?::\d{1,5})?(?:/[^*?\s]*)?", re.ASCII | re.IGNORECASE)
+
+
+PrincipalKey = Callable[[str], str | None]
+"""The unique id of the user or role of a name, as `principal_name` gives it; "" for another principal that there is,
+None for one that there is not."""
 
 
 def principal_name(kind: str, text: str) -> str | None:
@@ -233,6 +243,9 @@ def principal_name(kind: str, text: str) -> str | None:
             return f"account:{text}"
         if _CANONICAL.fullmatch(text):
             return f"canonical:{text}"
+        pinned = PINNED.fullmatch(text)
+        if pinned is not None:
+            return f"id:{pinned['id']}"
         match = _ARN.fullmatch(text)
         if match is None:
             return None
