@@ -96,7 +96,7 @@ class PosixBackend(Backend):
         self._uploads: Final = Uploads(
             self._layout, self._records, self._publisher, durable=self._durable, file_mode=self._file_mode
         )
-        self._sweeper: Final = Sweeper(self._layout, self._locks, self._records)
+        self._sweeper: Final = Sweeper(self._layout, self._opener, self._locks, self._records)
         self._directories: Directories | None = None
         self._nameless = False
         self._probing = Shared(self._probe)
@@ -106,7 +106,14 @@ class PosixBackend(Backend):
     def open(self) -> None:
         layout = self._layout
         try:
-            for path in (layout.hidden, layout.buckets, layout.documents, layout.staging, layout.uploads):
+            for path in (
+                layout.hidden,
+                layout.buckets,
+                layout.documents,
+                layout.making,
+                layout.staging,
+                layout.uploads,
+            ):
                 _make(path)
             if not os.access(layout.root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied")

@@ -5,6 +5,7 @@
     DIR/.shardgate/buckets/<bucket>/documents/   a bucket's documents, one file each
     DIR/.shardgate/documents/                    the gateway's own documents
     DIR/.shardgate/locks                         an empty file of which single bytes are locked
+    DIR/.shardgate/making/                       notes of directories that are being made, one file each
     DIR/.shardgate/records/                      records that do not fit into an attribute
     DIR/.shardgate/staging/                      files on their way to another place
     DIR/.shardgate/uploads/                      multipart uploads
@@ -47,9 +48,11 @@ class Layout:
         self.buckets = f"{self.hidden}/buckets"
         self.documents = f"{self.hidden}/documents"
         self.locks = f"{self.hidden}/locks"
+        self.making = f"{self.hidden}/making"
         self.records = f"{self.hidden}/records"
         self.staging = f"{self.hidden}/staging"
         self.uploads = f"{self.hidden}/uploads"
+        self.directories = (self.hidden, self.buckets, self.documents, self.making, self.staging, self.uploads)
 
     def bucket(self, bucket: str) -> str:
         """The directory of a bucket's objects."""
@@ -65,7 +68,11 @@ class Layout:
 
     def staged(self) -> str:
         """A new name in the staging area."""
-        return f"{self.staging}/{os.getpid():x}-{os.urandom(8).hex()}"
+        return f"{self.staging}/{_unique()}"
+
+    def note(self) -> str:
+        """A new name for a note of directories."""
+        return f"{self.making}/{_unique()}"
 
 
 class Place:
@@ -93,6 +100,10 @@ class Place:
     def lock(self) -> int:
         """What is locked to change the object."""
         return lock_of(self.bucket, self.key)
+
+
+def _unique() -> str:
+    return f"{os.getpid():x}-{os.urandom(8).hex()}"
 
 
 def lock_of(*names: str) -> int:

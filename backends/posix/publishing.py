@@ -34,7 +34,6 @@ from typing import Final
 
 from backends.api import (
     KeyNotStorable,
-    NoSuchBucket,
     NoSuchObject,
     ObjectRecord,
     Precondition,
@@ -47,6 +46,7 @@ from backends.posix.freeing import Freeing
 from backends.posix.layout import Layout, Place
 from backends.posix.locks import Locks
 from backends.posix.opened import Finder, PosixObject
+from backends.posix.parents import Parents
 from backends.posix.staging import Staged, is_directory
 from backends.posix.system import DIRECTORY_FLAGS, Opener, close, exchange
 
@@ -111,16 +111,14 @@ class Publisher:
 
     def publish(self, staged: Staged, place: Place, precondition: Precondition) -> None:
         """Make a finished file the object of a key, if the precondition holds."""
-        made: list[str] = []
-        try:
+        with self._parents() as made:
             directory = self._publish(staged, place, precondition, made)
-        except BaseException:
-            # Directories that were made for nothing would use up the inodes of a full disk.
-            _remove_empty(made)
-            raise
-        self._sync({directory, *map(os.path.dirname, made)})
+        self._sync({directory, *made.changed})
 
-    def _publish(self, staged: Staged, place: Place, precondition: Precondition, made: list[str]) -> str:
+    def _parents(self) -> Parents:
+        return Parents(self._layout, self._mode)
+
+    def _publish(self, staged: Staged, place: Place, precondition: Precondition, made: Parents) -> str:
         for _ in range(_ATTEMPTS):
             try:
                 with self._locks.hold(place.lock):
@@ -130,19 +128,19 @@ class Publisher:
                     staged.published()
                 return directory
             except _Missing:
-                self._make_parents(place.natural, place.bucket, made)
+                made.make(place.natural, place.bucket)
             except _Blocked:
                 self._displace_ancestor(place, made)
         raise StorageUnavailable("the directories of a key keep changing")
 
     @translated
-    def _put_in_place(self, staged: Staged, place: Place, made: list[str]) -> str:
+    def _put_in_place(self, staged: Staged, place: Place, made: Parents) -> str:
         """Give a staged file its name; returns the directory that has changed."""
         try:
             self._put_at(staged, place.natural)
         except _IsDirectory:
             displaced = place.displaced
-            self._make_parents(displaced, place.bucket, made)
+            made.make(displaced, place.bucket)
             self._put_at(staged, displaced)
             return os.path.dirname(displaced)
         self._remove_displaced(place)
@@ -231,29 +229,7 @@ class Publisher:
     # -- directories
 
     @translated
-    def _make_parents(self, path: str, bucket: str, made: list[str]) -> None:
-        """Make the missing directories above `path`, up to the bucket's own. Raises `NoSuchBucket`."""
-        missing = [os.path.dirname(path)]
-        while missing:
-            if missing[-1] == bucket:
-                if not is_directory(bucket):
-                    raise NoSuchBucket
-                missing.pop()
-                continue
-            try:
-                os.mkdir(missing[-1], self._mode)
-            except FileNotFoundError:
-                missing.append(os.path.dirname(missing[-1]))
-                continue
-            except (FileExistsError, NotADirectoryError):
-                # A file may be in the way; the caller sees to that, or starts over when the directory goes again.
-                pass
-            else:
-                made.append(missing[-1])
-            missing.pop()
-
-    @translated
-    def _displace_ancestor(self, place: Place, made: list[str]) -> None:
+    def _displace_ancestor(self, place: Place, made: Parents) -> None:
         """Move the object that stands where the key needs a directory to its displaced name."""
         segments = place.key.split("/")
         for count in range(1, len(segments)):
@@ -275,21 +251,22 @@ class Publisher:
             return
         raise KeyNotStorable("something that is neither a directory nor an object stands in the key's path")
 
-    def _displace(self, ancestor: Place, made: list[str]) -> None:
+    def _displace(self, ancestor: Place, made: Parents) -> None:
         displaced = ancestor.displaced
+        made.note(ancestor.natural)
         try:
             status = os.lstat(ancestor.natural)
             if not stat.S_ISREG(status.st_mode):
                 return
             if os.path.dirname(displaced) != os.path.dirname(ancestor.natural):
-                self._make_parents(displaced, ancestor.bucket, made)
+                made.make(displaced, ancestor.bucket)
             self._records.renew(status)
             os.rename(ancestor.natural, displaced)
             os.mkdir(ancestor.natural, self._mode)
         except (FileNotFoundError, FileExistsError, NotADirectoryError):
             return
-        made.append(ancestor.natural)
-        made.append(displaced)
+        made.add(ancestor.natural)
+        made.add(displaced)
 
     def _prune(self, path: str, bucket: str) -> str:
         """Remove the directories above `path` that are empty; returns the first that stays."""
@@ -340,7 +317,19 @@ class Publisher:
         self, source: Place, target: Place, source_precondition: Precondition, target_precondition: Precondition
     ) -> ObjectRecord:
         """Give an object another key in one step. Raises `NoSuchObject` and what the preconditions raise."""
-        made: list[str] = []
+        with self._parents() as made:
+            found, changed = self._try_to_move(source, target, source_precondition, target_precondition, made)
+        self._sync({*changed, *made.changed})
+        return found.record
+
+    def _try_to_move(
+        self,
+        source: Place,
+        target: Place,
+        source_precondition: Precondition,
+        target_precondition: Precondition,
+        made: Parents,
+    ) -> tuple[PosixObject, set[str]]:
         for _ in range(_ATTEMPTS):
             try:
                 with self._locks.hold(source.lock, target.lock):
@@ -352,20 +341,16 @@ class Publisher:
                     if not target_precondition.always:
                         target_precondition.check(self._current(target))
                     if source.key == target.key:
-                        return found.record
-                    changed = self._move(found, source, target, made)
-                break
+                        return found, set()
+                    return found, self._move(found, source, target, made)
             except _Missing:
-                self._make_parents(target.natural, target.bucket, made)
+                made.make(target.natural, target.bucket)
             except _Blocked:
                 self._displace_ancestor(target, made)
-        else:
-            raise StorageUnavailable("the directories of a key keep changing")
-        self._sync({*changed, *map(os.path.dirname, made)})
-        return found.record
+        raise StorageUnavailable("the directories of a key keep changing")
 
     @translated
-    def _move(self, found: PosixObject, source: Place, target: Place, made: list[str]) -> set[str]:
+    def _move(self, found: PosixObject, source: Place, target: Place, made: Parents) -> set[str]:
         if found.path == source.natural:
             self._remove_displaced(source)
         path = target.natural
@@ -374,7 +359,7 @@ class Publisher:
             self._remove_displaced(target)
         except _IsDirectory:
             path = target.displaced
-            self._make_parents(path, target.bucket, made)
+            made.make(path, target.bucket)
             self._move_to(found, path)
         return {os.path.dirname(path), self._prune(found.path, source.bucket)}
 
@@ -415,16 +400,6 @@ def _remove(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def _remove_empty(made: list[str]) -> None:
-    """Remove what was made by a change that failed, as far as nobody else has put anything there."""
-    for path in reversed(made):
-        try:
-            os.rmdir(path)
-        except OSError:
-            # In use by now, or gone, or the displaced object.
-            pass
 
 
 def _sync_all(directories: set[str]) -> None:

@@ -12,14 +12,17 @@ from backends.posix.attributes import ATTRIBUTE, Records
 from backends.posix.documents import bucket_lock
 from backends.posix.layout import Layout, is_bucket_name
 from backends.posix.locks import Locks
+from backends.posix.parents import remove_noted
 from backends.posix.staging import is_directory
+from backends.posix.system import Opener
 
 
 class Sweeper:
     """Cleans up below one DIR."""
 
-    def __init__(self, layout: Layout, locks: Locks, records: Records) -> None:
+    def __init__(self, layout: Layout, opener: Opener, locks: Locks, records: Records) -> None:
         self._layout = layout
+        self._opener = opener
         self._locks = locks
         self._records = records
 
@@ -28,6 +31,7 @@ class Sweeper:
         before = time.time() - older_than
         return (
             self._staged(before)
+            + self._directories(before)
             + self._half_made_buckets(before)
             + self._uploads_without_bucket(before)
             + self._orphaned_records(before)
@@ -49,6 +53,17 @@ class Sweeper:
             except FileNotFoundError:
                 continue
             removed += 1
+        return removed
+
+    def _directories(self, before: float) -> int:
+        """Empty directories whose makers died before they put anything into them."""
+        removed = 0
+        for note in _children(self._layout.making):
+            if _changed(note) <= before:
+                try:
+                    removed += remove_noted(self._layout, self._opener, note)
+                except FileNotFoundError:
+                    continue
         return removed
 
     def _half_made_buckets(self, before: float) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backends.faultpoints import VARIABLE
 from tests.support.fast_client import Client
 from tests.support.gateway import Gateway, wait_until
 
@@ -85,12 +86,15 @@ class Ledger:
 
 
 def leftovers(directory: Path) -> list[str]:
-    """The files below the directory that are neither objects nor the gateway's own."""
+    """The files below the directory that are neither objects nor the gateway's own, and empty directories."""
     staging = [str(path) for path in (directory / ".shardgate" / "staging").iterdir()]
     records = directory / ".shardgate" / "records"
     if records.is_dir():
         staging += [str(path) for path in records.rglob("*") if path.is_file()]
-    for root, _, names in os.walk(directory / BUCKET):
+    staging += [str(path) for path in (directory / ".shardgate" / "making").iterdir()]
+    for root, below, names in os.walk(directory / BUCKET):
+        if not below and not names and root != str(directory / BUCKET):
+            staging.append(root)
         staging += [f"{root}/{name}" for name in names if not name.removesuffix("%object").isdigit()]
     return staging
 
@@ -211,3 +215,23 @@ def test_a_sweep_leaves_running_uploads_alone(start_gateway: Callable[..., Gatew
         reply = client.request("PUT", f"/{BUCKET}/0", headers={"if-match": f'"{old}"'}, body=slowly(), length=len(body))
         assert reply.status == 200, reply
         assert client.get(BUCKET, "0").body == body
+
+
+def test_directories_go_whose_put_died_before_it_put_anything_into_them(
+    start_gateway: Callable[..., Gateway], tmp_path: Path
+) -> None:
+    point = tmp_path / "points" / "posix.parents.made"
+    point.parent.mkdir()
+    gateway = start_gateway(workers=2, environ={**SWEPT, VARIABLE: str(point.parent)})
+    with Client(gateway) as client:
+        client.create_bucket(BUCKET)
+    point.write_text("kill")
+    with Client(gateway) as client, pytest.raises(OSError):
+        client.put(BUCKET, "a/b/1", body_of(1))
+    assert not point.exists()
+    wait_until(lambda: leftovers(gateway.directory) == [], what=f"the sweep of {leftovers(gateway.directory)}")
+    assert not (gateway.directory / BUCKET / "a").exists()
+    with Client(gateway) as client:
+        assert client.put(BUCKET, "a/b/1", body_of(1)).status == 200
+        assert client.get(BUCKET, "a/b/1").body == body_of(1)
+    assert leftovers(gateway.directory) == []

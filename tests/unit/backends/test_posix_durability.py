@@ -36,7 +36,8 @@ def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     watched("fsync", lambda descriptor: shown(os.readlink(f"/proc/self/fd/{descriptor}")))
     watched("link", lambda _, name: "staged" if "staging" in str(name) else str(name))
     watched("rename", lambda _, name: os.path.basename(str(name)))
-    watched("unlink", lambda path: "staged" if "staging" in str(path) else os.path.basename(str(path)))
+    kinds = {str(tmp_path / ".shardgate" / "staging"): "staged", str(tmp_path / ".shardgate" / "making"): "note"}
+    watched("unlink", lambda path: kinds.get(os.path.dirname(path), os.path.basename(path)))
     watched("mkdir", lambda path, *_: os.path.basename(str(path)))
     return seen
 
@@ -69,7 +70,8 @@ def test_a_new_object(make: Callable[[bool], Box], events: list[str]) -> None:
     assert steps[0] == "fsync file"
     assert [step for step in steps if step.startswith("mkdir")][-2:] == ["mkdir d", "mkdir e"]
     published = steps.index("link a", steps.index("mkdir e"))
-    assert set(steps[published + 1 :]) == {"fsync bucket/d/e", "fsync bucket/d", "fsync bucket"}
+    assert steps[published + 1] == "unlink note"
+    assert set(steps[published + 2 :]) == {"fsync bucket/d/e", "fsync bucket/d", "fsync bucket"}
 
 
 def test_an_overwritten_object(make: Callable[[bool], Box], events: list[str]) -> None:
