@@ -126,16 +126,18 @@ def may(
     if access.policy is None and principal.root and principal.session is None:
         return None
     bucket = known.record.name
-    lookup = None if not key else _lookup(request, bucket, key, version)
+    lookup = None if not key else _Object(request, bucket, key, version).look
     if context is None:
         context = _context_of(request).for_object(
             version, _Tags(request, bucket, key, version).read if key else None, access.owner_number
         )
     resource = object_arn(bucket, key) if key else bucket_arn(bucket)
+    first: Decision | None = None
     for action in actions:
         decision = decide(action, resource, principal, context, access, lookup)
-        if not decision.allowed:
+        if not decision.allowed and not _is_of_own_object(action, first, decision, principal):
             return _denied(request, decision, action, resource, access)
+        first = first or decision
     return None
 
 
@@ -174,12 +176,14 @@ def _authorize_row(request: Request, access: BucketAccess) -> None:
     version = request.query.get("versionId") if operation.versioned and request.query else None
     context = _context_of(request)
     lookup: Lookup | None = None
+    named: _Object | None = None
     if operation.level is Level.OBJECT:
         resource = object_arn(request.bucket, request.key)
         if operation.action in _UPLOAD_ACTIONS:
             lookup = _Upload(request).look
         else:
-            lookup = _lookup(request, request.bucket, request.key, version)
+            named = _Object(request, request.bucket, request.key, version)
+            lookup = named.look
     else:
         resource = bucket_arn(request.bucket)
     principal = request.principal
@@ -187,6 +191,10 @@ def _authorize_row(request: Request, access: BucketAccess) -> None:
     for action in _actions(request, version):
         decision = decide(action, resource, principal, context, access, lookup)
         if not decision.allowed and not _is_of_own_object(action, first, decision, principal):
+            missing = None if named is None or operation.writes else named.missing
+            if missing is not None and may_list(request, known_bucket(request)):
+                # Its own ACL could have opened the object, and that there is none he may know.
+                raise missing
             raise _denied(request, decision, action, resource, access)
         first = first or decision
     if operation.action in POLICY_ACTIONS and principal.account_id != access.owner and not principal.root:
@@ -329,17 +337,33 @@ class _Tags:
             return None
 
 
-def _lookup(request: Request, bucket: str, key: str, version: str | None) -> Lookup:
-    """Reads what an object says about access, where ACLs count and it matters."""
+class _Object:
+    """Reads what an object says about access, where ACLs count and it matters.
 
-    def look() -> ObjectAccess | None:
+    Attributes:
+        missing: why there is none, None before it was looked for and where there is one.
+    """
+
+    __slots__ = ("_bucket", "_key", "_request", "_version", "missing")
+
+    def __init__(self, request: Request, bucket: str, key: str, version: str | None) -> None:
+        self._request = request
+        self._bucket = bucket
+        self._key = key
+        self._version = version
+        self.missing: NoSuchObject | NoSuchVersion | None = None
+
+    def look(self) -> ObjectAccess | None:
+        """The object's owner and ACL, None when there is no such object."""
+        request = self._request
         try:
-            record = head_named(request.services.backend, request.caller, bucket, key, version)
-        except (NoSuchObject, NoSuchVersion, NoSuchBucket):
+            record = head_named(request.services.backend, request.caller, self._bucket, self._key, self._version)
+        except (NoSuchObject, NoSuchVersion) as error:
+            self.missing = error
+            return None
+        except NoSuchBucket:
             return None
         return ObjectAccess(record.owner, decode_acl(record.acl) if record.acl else None)
-
-    return look
 
 
 class _Upload:

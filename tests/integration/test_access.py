@@ -428,6 +428,35 @@ def test_a_bucket_owner_who_is_preferred(a: Any, b: Any, bob: Person) -> None:
     assert code(a.get_object, Bucket=bucket, Key="kept") == "AccessDenied"
 
 
+def test_a_bucket_that_everybody_may_write_to(a: Any, b: Any, home: Gateway, nobody: Any, alice: Person) -> None:
+    bucket = new_bucket(a, open_to_acls=True)
+    a.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    eventually("", nobody.list_objects_v2, Bucket=bucket)
+    for client in (nobody, b):
+        assert code(client.get_object, Bucket=bucket, Key="missing") == "NoSuchKey"
+        assert code(client.get_object_acl, Bucket=bucket, Key="missing") == "NoSuchKey"
+        assert code(client.get_object, Bucket=bucket, Key="k") == "AccessDenied"
+        assert code(client.put_object_acl, Bucket=bucket, Key="missing", ACL="public-read") == "AccessDenied"
+    form = {"key": "form", "acl": "public-read"}
+    posted = requests.post(home.url(f"/{bucket}"), form, files={"file": ("name", b"of a form")}, timeout=30)
+    assert posted.status_code == 204, posted.text
+    assert requests.get(home.url(f"/{bucket}/form"), timeout=30).content == b"of a form"
+    assert code(nobody.create_multipart_upload, Bucket=bucket, Key="m") == "AccessDenied"
+    denial = policy({**allow(bucket, "s3:GetObject", "*"), "Effect": "Deny"})
+    a.put_bucket_policy(Bucket=bucket, Policy=denial)
+    eventually("AccessDenied", nobody.get_object, Bucket=bucket, Key="missing")
+    a.delete_bucket_policy(Bucket=bucket)
+
+    assert code(a.create_bucket, Bucket=bucket) == ""
+    assert a.get_bucket_acl(Bucket=bucket)["Grants"] == [
+        {
+            "Grantee": {"ID": alice.account, "DisplayName": "alice", "Type": "CanonicalUser"},
+            "Permission": "FULL_CONTROL",
+        }
+    ]
+    eventually("AccessDenied", nobody.get_object, Bucket=bucket, Key="missing")
+
+
 def test_uploads_by_form(a: Any, home: Gateway, alice: Person, people: Identities, nobody: Any) -> None:
     bucket = new_bucket(a)
     user = people.user(alice, f"u{uuid4().hex[:8]}")

@@ -10,6 +10,7 @@ from typing import Final
 import redis
 
 from backends.api import BucketExists, BucketRecord, Caller
+from workers.authorizing import fresh_bucket
 from workers.buckets import ACL, OWNERSHIP, PUBLIC_ACCESS_BLOCK
 from workers.iam.acl import Acl, Ownership, check_ownership, parse_ownership, private_acl
 from workers.iam.public_access import EVERYTHING_BLOCKED, NOTHING_BLOCKED, PublicAccessBlock, check_acl
@@ -46,7 +47,7 @@ def _location(wanted: BucketCreation) -> dict[str, str]:
     body=Xml(parse_create_bucket, limit=64 * 1024, required=False, condition_values=_location),
 )
 def create_bucket(request: Request) -> Response:
-    """Make a bucket. Making one's own again is a success in us-east-1 and an error elsewhere, as with AWS."""
+    """Make a bucket. Making one's own again resets its ACL in us-east-1 and is an error elsewhere, as with AWS."""
     identity = request.identity
     return make_bucket(request, request.caller, 0 if identity is None else identity.record.limits.buckets)
 
@@ -83,6 +84,7 @@ def make_bucket(request: Request, caller: Caller, most: int) -> Response:
             raise
         if services.settings.region != US_EAST_1:
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=request.bucket) from None
+        _reset_acl(request, access.acl)
         return Response(200, headers)
     # A bucket that nothing more is known of yet is one that is closed to everybody but its owner.
     for name, data in access.documents():
@@ -149,6 +151,19 @@ def _access(request: Request, owner: str) -> _Access:
         None if block is EVERYTHING_BLOCKED else block,
         None if acl is None or acl == private_acl(owner) else acl,
     )
+
+
+def _reset_acl(request: Request, acl: Acl | None) -> None:
+    """Give a bucket that is there the ACL that a new one would have, where its ACL counts."""
+    access = fresh_bucket(request).access
+    if access.acls_disabled:
+        return
+    check_acl(acl, access.block, creating=True)
+    buckets = request.services.buckets
+    if acl is not None:
+        buckets.put_document(request.bucket, ACL, acl.encode().encode())
+    elif access.acl is not None:
+        buckets.delete_document(request.bucket, ACL)
 
 
 def _check_number(request: Request, caller: Caller, most: int) -> None:

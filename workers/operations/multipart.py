@@ -7,6 +7,7 @@ from typing import Final
 
 from backends.api import PartRecord, UploadRecord
 from workers.body import RequestBody, open_body
+from workers.iam.policy.principals import ANONYMOUS
 from workers.operations.common import check_owner, require_bucket
 from workers.operations.copying import HEADER as COPY_SOURCE
 from workers.operations.copying import CopySourceName, open_source, parse_copy_source
@@ -48,6 +49,9 @@ def in_progress() -> S3Error:
 @operation("CreateMultipartUpload", "POST", Level.OBJECT, query="uploads", action="s3:PutObject", writes=True)
 def create_multipart_upload(request: Request) -> Response:
     """Begin an upload; what the request says of the object is kept for its completion."""
+    if request.principal is ANONYMOUS:
+        # As on AWS: an upload is its initiator's, and this one could not be told from others.
+        raise S3Error("AccessDenied", "Anonymous users cannot initiate multipart uploads. Please authenticate.")
     draft = draft_record(request)
     name = request.header("x-amz-checksum-algorithm")
     algorithm = parse_algorithm(name) if name else None
