@@ -17,6 +17,7 @@ from backends.posix.attributes import Records
 from backends.posix.layout import Layout
 from backends.posix.locks import Locks
 from backends.posix.sweeping import Sweeper
+from backends.posix.system import Opener
 from tests.support.fast_client import Client, path_of
 from tests.support.gateway import Gateway, wait_until
 
@@ -82,7 +83,7 @@ def test_a_sweep_keeps_the_record_of_an_object_that_moves_meanwhile(
             assert client.put("bucket", key, b"data", {"x-amz-meta-kept": "yes"}).status == 200
         time.sleep(0.05)
         layout = Layout(str(gateway.directory))
-        sweeper = Sweeper(layout, Locks(layout.locks), Records(layout))
+        sweeper = Sweeper(layout, Opener(follow=False), Locks(layout.locks), Records(layout))
 
         def meet_nothing(root: str, old: dict[str, str]) -> None:
             assert len(old) == 2
