@@ -47,8 +47,10 @@ def authorize_request(request: Request) -> None:
     """Decide by the request's row. Raises `S3Error` AccessDenied; `NoSuchBucket` for whoever asks of one."""
     authorization = request.operation.authorization
     if authorization is _ROW:
-        known = request.known = request.services.buckets.get(request.bucket)
         principal = request.principal
+        buckets = request.services.buckets
+        known = (buckets.get if principal is not ANONYMOUS else buckets.get_for_anybody)(request.bucket)
+        request.known = known
         # PERF: what decides most requests of root, and is decided the same below.
         if not principal.root or known.access.policy is not None or principal.session is not None:
             _authorize_row(request, known.access)
@@ -86,7 +88,9 @@ def authorize_form(request: Request, fields: Request) -> None:
 def known_bucket(request: Request) -> KnownBucket:
     """The request's bucket, for an operation that authorizes by itself. Raises `NoSuchBucket`."""
     if request.known is None:
-        request.known = request.services.buckets.get(request.bucket)
+        buckets = request.services.buckets
+        anonymous = request.principal is ANONYMOUS
+        request.known = (buckets.get_for_anybody if anonymous else buckets.get)(request.bucket)
     return request.known
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from backends.api import ANY_REVISION, Backend, BucketRecord, Caller
+from backends.api import ANY_REVISION, Backend, BucketRecord, Caller, NoSuchBucket
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.acl import Acl, Grant, Ownership, decode_acl
 from workers.iam.decision import BucketAccess
@@ -43,6 +44,10 @@ _CLOSED: Final = (
     '"Resource":["arn:aws:s3:::%s","arn:aws:s3:::%s/*"]}}'
 )
 _COMPILED: Final = 4096
+
+MISSING: Final = 10_000
+"""Buckets that are not there and that a worker remembers."""
+MISSING_SECONDS: Final = 1.0
 
 Documents = dict[str, bytes | None]
 
@@ -82,9 +87,18 @@ class Buckets:
     Args:
         changes: where a changed document is announced, under `bucket/NAME`.
         lifetime, grace: seconds, see `Table`.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, backend: Backend, changes: Changes, *, lifetime: float = 30.0, grace: float = 300.0) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        changes: Changes,
+        *,
+        lifetime: float = 30.0,
+        grace: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._backend = backend
         self._changes = changes
         self._compile = lru_cache(maxsize=_COMPILED)(_compile)
@@ -92,9 +106,33 @@ class Buckets:
         # PERF: without a method of our own in between.
         self.get = self._table.get
         """The bucket of a name. Raises `NoSuchBucket`, and what else the storage raises."""
+        self._clock = clock
+        self._missing: dict[str, float] = {}
+        self._changes_heard = 0
+
+    def get_for_anybody(self, name: str) -> KnownBucket:
+        """The same for who did not say who he is: that a bucket is not there is remembered for a moment.
+
+        Who signs his requests may have just made it by another worker, and finds it at once.
+        """
+        source = _source(name)
+        if self._missing.get(source, 0.0) > self._clock():
+            raise NoSuchBucket(name)
+        began = self._changes_heard
+        try:
+            return self.get(name)
+        except NoSuchBucket:
+            if self._changes_heard == began:
+                self._missing.pop(source, None)
+                while len(self._missing) >= MISSING:
+                    del self._missing[next(iter(self._missing))]
+                self._missing[source] = self._clock() + MISSING_SECONDS
+            raise
 
     def forget(self, document: str) -> None:
         """Something of a bucket has changed."""
+        self._changes_heard += 1
+        self._missing.pop(document, None)
         self._table.forget(document)
 
     def forget_bucket(self, bucket: str) -> None:
@@ -103,6 +141,8 @@ class Buckets:
 
     def doubt(self) -> None:
         """Changes may have been missed."""
+        self._changes_heard += 1
+        self._missing.clear()
         self._table.doubt()
 
     def changed(self, bucket: str) -> None:

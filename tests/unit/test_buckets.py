@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from backends.api import BackendConfig, BucketRecord, Caller, NoSuchBucket
 from backends.memory import MemoryBackend
-from workers.buckets import ACL, OWNERSHIP, POLICY, PUBLIC_ACCESS_BLOCK, REMOVED, Buckets, block_of, ownership_of
+from workers.buckets import (
+    ACL,
+    MISSING_SECONDS,
+    OWNERSHIP,
+    POLICY,
+    PUBLIC_ACCESS_BLOCK,
+    REMOVED,
+    Buckets,
+    block_of,
+    ownership_of,
+)
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.acl import FULL_CONTROL, Acl, Grant, Ownership
 from workers.iam.decision import decide
@@ -133,3 +144,55 @@ def test_a_policy_is_compiled_once(buckets: Buckets) -> None:
     first = buckets.get("box").access.policy
     buckets.changed("box")
     assert buckets.get("box").access.policy is first
+
+
+def test_that_a_bucket_is_not_there_is_remembered_for_who_is_anonymous(backend: Counting) -> None:
+    now = [0.0]
+    buckets = Buckets(backend, Changes(None), clock=lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(NoSuchBucket):
+            buckets.get_for_anybody("none")
+    assert backend.reads == 1
+    with pytest.raises(NoSuchBucket):
+        buckets.get("none")
+    assert backend.reads == 2
+    now[0] += MISSING_SECONDS
+    with pytest.raises(NoSuchBucket):
+        buckets.get_for_anybody("none")
+    assert backend.reads == 3
+
+
+@pytest.mark.parametrize("tell", [lambda buckets: buckets.forget("bucket/new"), Buckets.doubt])
+def test_a_bucket_that_was_made_is_there_for_everybody(backend: Counting, tell: Callable[[Buckets], None]) -> None:
+    buckets = Buckets(backend, Changes(None), clock=lambda: 0.0)
+    with pytest.raises(NoSuchBucket):
+        buckets.get_for_anybody("new")
+    backend.create_bucket(Caller(account_id=OWNER), BucketRecord(name="new", created=1, owner=OWNER))
+    tell(buckets)
+    assert buckets.get_for_anybody("new").record.name == "new"
+
+
+def test_a_bucket_that_is_made_while_it_is_looked_for_is_not_remembered_as_missing(backend: Counting) -> None:
+    buckets = Buckets(backend, Changes(None), clock=lambda: 0.0)
+    read = backend.get_bucket
+
+    def late(caller: Caller, bucket: str) -> BucketRecord:
+        buckets.forget("bucket/new")
+        return read(caller, bucket)
+
+    backend.get_bucket = late  # type: ignore[method-assign]
+    with pytest.raises(NoSuchBucket):
+        buckets.get_for_anybody("new")
+    backend.create_bucket(Caller(account_id=OWNER), BucketRecord(name="new", created=1, owner=OWNER))
+    assert buckets.get_for_anybody("new").record.name == "new"
+
+
+def test_no_more_missing_buckets_are_remembered_than_there_is_room_for(
+    backend: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.buckets.MISSING", 2)
+    buckets = Buckets(backend, Changes(None), clock=lambda: 0.0)
+    for name in ("one", "two", "three", "three", "two", "one"):
+        with pytest.raises(NoSuchBucket):
+            buckets.get_for_anybody(name)
+    assert backend.reads == 4
