@@ -79,7 +79,8 @@ def check_whole(client: Client, stored: list[str], size: int = MIB) -> None:
 
 
 def staged(gateway: Gateway) -> list[Path]:
-    return list((gateway.directory / ".shardgate" / "staging").iterdir())
+    hidden = gateway.directory / ".shardgate"
+    return [*(hidden / "staging").iterdir(), *(hidden / "making").iterdir()]
 
 
 def directories(gateway: Gateway) -> int:
@@ -139,15 +140,19 @@ def test_a_disk_without_inodes_refuses_clearly_and_recovers(serve: Callable[...,
         check_whole(client, stored, 10)
         before = directories(gateway)
 
-        assert client.delete("bucket", stored.pop()).status == 204
-        assert client.delete("bucket", stored.pop()).status == 204
+        # tmpfs counts a record as a third of an inode: this frees five or six.
+        for _ in range(4):
+            assert client.delete("bucket", stored.pop()).status == 204
         # Of the directories of this key only the first ones can be made. They must not stay and use up inodes.
         assert outcome(client.put("bucket", "a/b/c/d/e/f", b"deep")) == FULL
+        assert directories(gateway) == before
+        for number in range(3):
+            assert client.put("bucket", f"shallow{number}", b"x").status == 200
+        # Two are left at most, and a bucket takes three.
         assert outcome(client.request("PUT", "/another-bucket")) == FULL
         assert client.request("HEAD", "/another-bucket").status == 404
         assert directories(gateway) == before
         assert staged(gateway) == []
-        assert client.put("bucket", "shallow", b"x").status == 200
         check_whole(client, stored, 10)
 
         for key in stored[:20]:
