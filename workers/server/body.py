@@ -12,7 +12,7 @@ from workers.server.errors import BadChunk, BodyError, BodyTimeout, ClientDiscon
 from workers.server.limits import Limits
 from workers.server.transport import Transport
 
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_RECV: Final = 1 << 20
 _FILL_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 1024  # one chunk header or trailer line
@@ -108,7 +108,7 @@ class _Body(NoBody):
     def _wait_over(self) -> float:
         if self._expected:
             self._expected = False
-            self._transport.send(_CONTINUE, self._timeout)
+            self._transport.send(CONTINUE, self._timeout)
         return monotonic() + self._timeout
 
     def _next(self, size: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import gevent
 
 from workers.protocol.errors import S3Error
-from workers.server.body import EMPTY, ChunkedBody, LengthBody, NoBody
+from workers.server.body import CONTINUE, EMPTY, ChunkedBody, LengthBody, NoBody
 from workers.server.errors import BadHead, BodyError, Expired, error_answer, error_for_body
 from workers.server.exchange import Exchange
 from workers.server.head import EnvironKeys, Head, Hosts, parse_head, too_large
@@ -163,6 +163,11 @@ class Connection:
 
     def _body(self, head: Head) -> NoBody:
         if not head.length:
+            if head.expects and "CONTENT_LENGTH" in head.environ:
+                # There is nothing to wait for, but botocore asks with empty bodies too, and after a final answer
+                # instead it keeps that one's status line for the connection's next answer, and waits for its end
+                # until it times out (AWSConnection.response_class).
+                self._transport.send(CONTINUE, self._limits.body_timeout)
             return EMPTY
         pending = self._buffer
         if head.length < 0:

@@ -55,6 +55,14 @@ def test_refusal_comes_instead_of_continue_and_ends_the_connection(server: Serve
         assert client.closed()
 
 
+def test_expectation_of_an_empty_body_is_met_as_if_it_had_one(server: Server) -> None:
+    with server.connect() as client:
+        for _ in range(2):
+            client.send(head("/echo", "Content-Length: 0", "Expect: 100-continue"))
+            assert client.line_block() == ["HTTP/1.1 100 Continue"]
+            assert client.answer().json()["length"] == 0
+
+
 def test_expectation_without_a_body_is_nothing_to_continue(server: Server) -> None:
     with server.connect() as client:
         answer = client.get("/echo", "Expect: 100-continue")
