@@ -88,6 +88,39 @@ def test_session_token_of_a_user(client_of: Clients, iam: Any, user: User) -> No
     assert refused(client_of("iam", session, session_token=session.token).list_users) == ("AccessDenied", 403)
 
 
+def test_a_role_trusts_the_user_who_was_there_and_none_who_takes_his_name(
+    client_of: Clients, iam: Any, user: User, make_role: Callable[..., str]
+) -> None:
+    """And the policy, by every way of reading it, shows the id of who is gone."""
+    arn = make_role(trust({"AWS": [user.arn]}))
+    name = arn.rpartition("/")[2]
+
+    def trusted() -> Any:
+        (listed,) = (role for role in iam.list_roles()["Roles"] if role["RoleName"] == name)
+        got = iam.get_role(RoleName=name)["Role"]
+        assert got["AssumeRolePolicyDocument"] == listed["AssumeRolePolicyDocument"]
+        return got["AssumeRolePolicyDocument"]["Statement"]["Principal"]["AWS"]
+
+    assert trusted() == [user.arn]
+    client_of("sts", user).assume_role(RoleArn=arn, RoleSessionName="first")
+    former = iam.get_user(UserName=user.name)["User"]["UserId"]
+    iam.delete_access_key(UserName=user.name, AccessKeyId=user.access_key)
+    iam.delete_user(UserName=user.name)
+    assert trusted() == [former]
+
+    assert iam.create_user(UserName=user.name)["User"]["Arn"] == user.arn
+    key = iam.create_access_key(UserName=user.name)["AccessKey"]
+    later = User(user.name, user.arn, key["AccessKeyId"], key["SecretAccessKey"])
+    sts = client_of("sts", later)
+    assert refused(sts.assume_role, RoleArn=arn, RoleSessionName="second") == ("AccessDenied", 403)
+    assert trusted() == [former]
+    document = trust({"AWS": former})
+    answer = refused(iam.update_assume_role_policy, RoleName=name, PolicyDocument=document)
+    assert answer == ("MalformedPolicyDocument", 400)
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust({"AWS": user.arn}))
+    sts.assume_role(RoleArn=arn, RoleSessionName="third")
+
+
 def test_session_ends_with_the_key_that_it_was_asked_for_with(client_of: Clients, iam: Any, user: User) -> None:
     session = session_of(client_of("sts", user).get_session_token())
     own = client_of("sts", session, session_token=session.token)
