@@ -21,7 +21,7 @@ from botocore.config import Config
 
 from dispatcher.embedded_redis import embedded_url
 from tests.support.gateway import Gateway, s3_client
-from tests.support.secrets import leaks, signing_keys, texts_of_files, texts_of_redis
+from tests.support.secret_search import leaks, signing_keys, texts_of_files, texts_of_redis
 from workers.state.redis import connect
 
 POLICY = json.dumps(
