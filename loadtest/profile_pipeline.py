@@ -57,14 +57,20 @@ class Input:
         return block
 
 
-def environ_of(method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """The environ that the server makes of a signed request of an SDK."""
+def environ_of(
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    credentials: tuple[str, str] = (ACCESS_KEY, SECRET_KEY),
+) -> dict[str, Any]:
+    """The environ that the server makes of a signed request of an SDK; `credentials` are access key and secret."""
     given = {
         "User-Agent": "Boto3/1.40 md/Botocore#1.40 ua/2.1",
         "X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest(),
     }
     request = AWSRequest(method, f"http://{HOST}{target}", headers={**given, **(headers or {})}, data=body)
-    S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
+    S3SigV4Auth(Credentials(*credentials), "s3", "us-east-1").add_auth(request)
     path, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
