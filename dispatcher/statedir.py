@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from dispatcher.processes import SupervisionError
+from workers.iam.master_keys import ensure_key_file
+from workers.iam.sealing import MasterKeyError
 from workers.settings import MASTER_KEY_FILE, ROOT_CREDENTIALS_FILE, read_root_credentials
 
 # sun_path holds 108 bytes with its end; redis-server and HAProxy (97 bytes) make a temporary name from the path, too.
@@ -106,9 +108,10 @@ class StateDirectory:
 
     def ensure_master_key(self) -> None:
         """Generate the master key unless an earlier start did. Raises SupervisionError."""
-        path = self.path / MASTER_KEY_FILE
-        if not path.exists():
-            self._keep(path, secrets.token_hex(32) + "\n")
+        try:
+            ensure_key_file(self.path / MASTER_KEY_FILE)
+        except MasterKeyError as error:
+            raise SupervisionError(f"state_dir: {error}") from None
 
     def _keep(self, path: Path, text: str) -> None:
         """Write a private file whole or not at all, on disk when this returns."""

@@ -20,7 +20,7 @@ from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.iam.auth_cache import AuthCache, root_identity
 from workers.iam.identities import Identities
 from workers.iam.oidc import HttpFetch, Issuers
-from workers.iam.opening import open_people, open_registry, open_sealer, open_store
+from workers.iam.opening import ensure_master_key, open_people, open_registry, open_sealer, open_store
 from workers.iam.registry import Registry
 from workers.iam.sessions import Sessions
 from workers.iam.stores.shared import Cached
@@ -60,6 +60,7 @@ def open_services(settings: Settings) -> Services:
     offload.configure()
     if not settings.access_key or not settings.secret_key:
         raise SettingsError("access_key: the root credentials are not set (SHARDGATE_ACCESS_KEY, SHARDGATE_SECRET_KEY)")
+    ensure_master_key(settings)
     sealer = open_sealer(settings)
     backend = open_backend(settings)
     try:

@@ -83,10 +83,16 @@ class TestGet:
         reply = http_request(alice.location("GET", file), "HEAD")
         assert (reply.status, reply.headers["content-length"], reply.body) == (200, "10", b"")
 
-    def test_what_was_deleted_after_the_redirect(self, alice, file):
-        location = alice.location("GET", file)
-        alice.unlink(file)
-        assert http_request(location).status == 404
+    @pytest.mark.parametrize(("delay", "status"), [(0.0, 404), (30.0, 200)])
+    def test_what_was_deleted_after_the_redirect_is_read_until_an_fst_removes_it(self, eos, alice, file, delay, status):
+        former = eos.quirks()["deletion_delay"]
+        try:
+            eos.quirks(deletion_delay=delay)
+            location = alice.location("GET", file)
+            alice.unlink(file)
+            assert http_request(location).status == status
+        finally:
+            eos.quirks(deletion_delay=former)
 
     def test_framings(self, eos, alice, file):
         try:

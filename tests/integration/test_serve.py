@@ -224,7 +224,7 @@ def refusal(*arguments: str, **environ: str) -> tuple[int, list[str]]:
         (["--backend", "no.such.module:Class"], 1, "shardgate: backend: module 'no.such.module' does not load: "),
         (["--backend", "nowhere.py"], 1, "shardgate: backend: there is no file '"),
         (["--backend-config", "nowhere.toml"], 1, "shardgate: backend_config: "),
-        (["--statsd-host", "nowhere.invalid"], 1, "shardgate: statsd_host: "),
+        (["--statsd-host", "nowhere.invalid"], 2, "shardgate: statsd_host (--statsd-host): "),
         (["--workers", "many"], 2, "shardgate: workers (--workers): 'many' is not a whole number"),
         (["--config", "nowhere.toml"], 2, "shardgate: config: cannot read "),
     ],

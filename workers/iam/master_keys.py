@@ -167,6 +167,23 @@ def write_key_file(path: Path, keys: Sequence[str], transit: Transit | None = No
         raise MasterKeyError(f"{path}: {error.strerror}") from None
 
 
+def ensure_key_file(path: Path) -> None:
+    """Make a file with one new key unless there is one, its directory too. Raises `MasterKeyError`.
+
+    Safe in several processes at once: all of them read the key of the first.
+    """
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_key_file(path, [secrets.token_hex(32)], new=True)
+    except OSError as error:
+        raise MasterKeyError(f"{path}: {error.strerror}") from None
+    except MasterKeyError:
+        if not path.exists():
+            raise
+
+
 class VaultKeys:
     """Keys in Vault's key/value engine, version 2.
 

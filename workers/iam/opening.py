@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.api import Backend
-from workers.iam.master_keys import GivenKeys, KeyFile, KeySource, VaultKeys, VaultTransit
+from workers.iam.master_keys import GivenKeys, KeyFile, KeySource, VaultKeys, VaultTransit, ensure_key_file
 from workers.iam.registry import Registry
 from workers.iam.sealing import MasterKeyError, Sealer
 from workers.iam.stores.api import DocumentStore
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from workers.iam.account_sync import AccountSync
     from workers.iam.ldap import LdapPool
     from workers.iam.vault import VaultSession
+
+
+def ensure_master_key(settings: Settings) -> None:
+    """Make this host's own master key where no setting names one and none was made before. Raises `SettingsError`."""
+    if settings.master_key_vault or settings.master_key or settings.master_key_file:
+        return
+    try:
+        ensure_key_file(settings.state_dir / MASTER_KEY_FILE)
+    except MasterKeyError as error:
+        raise SettingsError(f"state_dir: {error}") from None
 
 
 def open_sealer(settings: Settings) -> Sealer:

@@ -3,20 +3,38 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from backends.api import BackendConfig
+from backends.eos.options import options_of
 from dispatcher.cli import cli
 from workers.settings import load_settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 
-@pytest.mark.parametrize("file", sorted(DEPLOY.rglob("*.toml")), ids=lambda file: file.name)
+PLUGINS = sorted((DEPLOY / "examples").glob("eos*.toml"))
+"""What --backend-config names: the plugin's options and none of the gateway's settings."""
+
+
+@pytest.mark.parametrize("file", sorted({*DEPLOY.rglob("*.toml")} - {*PLUGINS}), ids=lambda file: file.name)
 def test_examples_are_settings(file):
     settings = load_settings({}, {}, file)
     assert settings.state_dir.is_relative_to("/var/lib/shardgate")
+
+
+@pytest.mark.parametrize("file", PLUGINS, ids=lambda file: file.name)
+def test_examples_are_options_of_the_plugin(file, tmp_path):
+    options = tomllib.loads(file.read_text())
+    if "authkey_file" in options:
+        key = tmp_path / "key"
+        key.write_text("an-instances-key")
+        key.chmod(0o600)
+        options["authkey_file"] = str(key)
+    options_of(BackendConfig(options=options))
 
 
 @pytest.mark.parametrize(
