@@ -28,14 +28,14 @@ for arguments in json.load(sys.stdin):
         status = locust_run.main(arguments)
     print(json.dumps([status, errors.getvalue()]))
 """
-SMALL = ("--users", "4", "--pace", "200", "--seconds", "60", "--objects", "20", "--part-size", "2048", "--retries", "1")
-# Enough requests that each operation named has its turn: the rarest one is a twentieth of its profile's tasks.
+SMALL = ("--users", "4", "--pace", "200", "--seconds", "60", "--objects", "12", "--part-size", "2048", "--retries", "1")
+# Enough requests that each operation named has its turn, which is a tenth of the tasks or a twentieth for the last one.
 PROFILES = {
-    "get-heavy": (300, ["GetObject", "GetObject range", "HeadObject", "PutObject"]),
+    "get-heavy": (150, ["GetObject", "GetObject range"]),
     "put-heavy": (150, ["PutObject", "GetObject", "DeleteObject", "HeadObject gone"]),
-    "mixed": (300, ["GetObject", "GetObject range", "PutObject", "HeadObject", "ListObjectsV2", "DeleteObject"]),
-    "listing": (300, ["ListObjectsV2", "PutObject", "DeleteObject"]),
-    "multipart": (150, ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "GetObject"]),
+    "mixed": (200, ["GetObject", "PutObject", "HeadObject", "ListObjectsV2"]),
+    "listing": (150, ["ListObjectsV2", "PutObject"]),
+    "multipart": (100, ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "GetObject"]),
     "tenants": (300, ["CreateBucket", "PutObject", "GetObject", "ListObjectsV2", "GetObject of others"]),
 }
 UNREACHABLE = {"refused": "http://K:S@127.0.0.1:1", "nonsense": "nonsense"}
