@@ -46,6 +46,9 @@ class Town:
 
     iam: Any
     buckets: list[str] = field(default_factory=list)
+    """All that were to be made."""
+    made: list[str] = field(default_factory=list)
+    """Those that are there: of another one, the answer is that it does not exist."""
     keys: dict[str, str] = field(default_factory=dict)
     """Access keys by user."""
 
@@ -95,11 +98,12 @@ class Tenant(S3User):
         self.bucket = f"{self.plan.bucket}-{self.name}"
         target = self.town.settle(self.plan.target, f"locust-{self.name}", self.bucket)
         self.client = Client(target, timeout=60)
-        self.send(
+        if self.send(
             "CreateBucket",
             lambda: self.client.request("PUT", path_of(self.bucket)),
             lambda reply: None if reply.status == 200 else f"bucket: {reply.status} {reply.code}",
-        )
+        ):
+            self.town.made.append(self.bucket)
 
     @task(40)
     def write(self) -> None:
@@ -125,7 +129,7 @@ class Tenant(S3User):
     @task(5)
     def others(self) -> None:
         """Other tenants' buckets are closed; without users, a key that nobody has is not found."""
-        others = [bucket for bucket in self.town.buckets if bucket != self.bucket]
+        others = [bucket for bucket in self.town.made if bucket != self.bucket]
         if self.town.iam is None or not others:
             self._look(self.bucket, "GetObject missing", 404)
         else:
