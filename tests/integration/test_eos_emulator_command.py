@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -69,10 +70,10 @@ def test_what_does_not_fit_is_one_line(arguments, text):
 
 
 @pytest.mark.parametrize("option", ["--mgm-port", "--grpc-port", "--admin-port"])
-def test_a_port_that_is_taken(tmp_path, option):
-    with Emulator(tmp_path) as eos:
+def test_a_port_that_is_taken(option):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = list(FREE)
-        arguments[FREE.index(option) + 1] = str(eos.status["mgm"][0])
+        arguments[FREE.index(option) + 1] = str(taken.getsockname()[1])
         found = run(*arguments)
         assert found.returncode == 2
         # gRPC writes a line of its own before.
