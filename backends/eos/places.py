@@ -71,8 +71,11 @@ class Places:
         entry = self.find(role, place)
         pause = _PAUSE
         for _ in range(_TRIES):
-            if entry is not None or not self._locks.noted(key_lock(place.bucket, place.key)):
+            if entry is not None:
                 return entry
+            if not self._locks.noted(key_lock(place.bucket, place.key)):
+                # What was away for a moment may be there, and its note gone, since the first look.
+                return self.find(role, place)
             time.sleep(pause)
             pause *= 1.5
             entry = self.find(role, place)

@@ -453,6 +453,19 @@ class TestRenames:
             reader.join()
         assert not wrong
 
+    def test_a_reader_who_looked_between_removal_and_rename_looks_again(self, backend, bucket, monkeypatch):
+        """Also when the note of the replacement is gone before he asks for it."""
+        put(backend, bucket, "key")
+        find, looks = backend._places.find, []
+
+        def find_late(*arguments: Any) -> Any:
+            looks.append(arguments)
+            return None if len(looks) == 1 else find(*arguments)
+
+        monkeypatch.setattr(backend._places, "find", find_late)
+        assert get(backend, bucket, "key") == b"data"
+        assert len(looks) == 2
+
     def test_who_dies_between_removal_and_rename_is_ended_by_the_next(self, eos, backend, bucket, tree, alice):
         put(backend, bucket, "from", b"new")
         put(backend, bucket, "to", b"old")
