@@ -42,7 +42,7 @@ from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.places import Place, Places
 from backends.eos.registry import Registry
-from backends.eos.settling import Damaged, settle
+from backends.eos.settling import differs, settle
 
 _TRIES: Final = 12
 """How often a step is begun anew because directories come and go, or because another writer was faster."""
@@ -145,7 +145,7 @@ class Publisher:
         tried: list[int] = []
         pause = _PAUSE
         for attempt in range(self._options.retries + 1):
-            if self._check(role, place, check, tried):
+            if self._check(role, place, check, tried, body):
                 return record
             try:
                 if self._write(role, place, body, record, check, tried):
@@ -156,6 +156,7 @@ class Publisher:
             if attempt < self._options.retries:
                 time.sleep(pause)
                 pause *= 2
+        self._withdraw(role, place, tried, body)
         raise StorageUnavailable(reason, retry_after=1)
 
     def _write(
@@ -170,22 +171,24 @@ class Publisher:
             # From now on no atomic upload that began before ours can be finished any more: neither an earlier try, nor,
             # where that holds no lock, another one's.
             doubtful = len(tried) > 1 or not (check.always or self._options.lock_writes)
-            if doubtful and self._check(role, place, check, tried):
+            if doubtful and self._check(role, place, check, tried, body):
                 return True
             if not in_query:
                 self._namespace.set_attributes(role, writing.fid, {ATTRIBUTE: value.encode()})
             for block in body.blocks:
                 writing.write(block)
-            self._settle(role, place, writing.finish(), body.blocks[-1][-1:] if body.blocks else b"")
-        except Damaged as error:
-            raise _Failed(str(error)) from None
+            writing.finish()
         except (CloseFailed, Unanswered, StorageUnavailable, Missing) as error:
             writing.abort()
-            if self._is_published(role, place, writing.fid, check):
-                return True
-            raise _Failed(str(error)) from None
+            if not self._is_published(role, place, writing.fid, check):
+                raise _Failed(str(error)) from None
         finally:
             writing.abort()
+        try:
+            # Also of a file whose FST did not answer: it may be there and yet be cut short.
+            self._settle(role, place, writing.fid, body, body.blocks[-1][-1:] if body.blocks else b"")
+        except StorageUnavailable as error:
+            raise _Failed(str(error)) from None
         return True
 
     def _put_streamed(self, role: Role, place: Place, body: _Body, check: Precondition) -> ObjectRecord:
@@ -206,29 +209,39 @@ class Publisher:
                 self._namespace.set_attributes(role, writing.fid, {ATTRIBUTE: value.encode()})
                 try:
                     writing.write(held)
-                    self._settle(role, place, writing.finish(), held[-1:])
-                except Damaged:
-                    self._withdraw(role, place, writing.fid)
-                    raise
+                    writing.finish()
                 except (CloseFailed, Unanswered) as error:
                     if not self._is_published(role, place, writing.fid, check):
                         raise StorageUnavailable(f"the upload was not published: {error}", retry_after=1) from None
+                try:
+                    self._settle(role, place, writing.fid, body, held[-1:])
+                except StorageUnavailable:
+                    self._withdraw(role, place, (writing.fid,), body)
+                    raise
         except Missing as error:
             raise StorageUnavailable(f"the upload was removed while it was written: {error}", retry_after=1) from None
         finally:
             writing.abort()
         return record
 
-    def _settle(self, role: Role, place: Place, written: Written, last: bytes) -> None:
-        """See that EOS shows what the FST has acknowledged. Raises `Damaged`, `StorageUnavailable`."""
+    def _settle(self, role: Role, place: Place, fid: int, body: _Body, last: bytes) -> None:
+        """See that EOS shows the whole body. Raises `Damaged`, `StorageUnavailable`."""
+        written = Written(fid, body.size, body.checksum)
         verify = self._options.verify_checksums
         settle(self._data, role, lambda: self._places.find(role, place), written, last, verify=verify)
 
-    def _withdraw(self, role: Role, place: Place, fid: int) -> None:
-        """Remove an object that came damaged, and whose body is not at hand any more."""
-        entry = self._places.find(role, place)
-        if entry is not None and entry.id == fid:
-            self._namespace.unlink(role, entry.path)
+    def _withdraw(self, role: Role, place: Place, fids: Sequence[int], body: _Body) -> None:
+        """Remove an object that came damaged or cut short, and could not be mended; a whole one stays."""
+        try:
+            entry = self._places.find(role, place)
+            if entry is not None and entry.id in fids and self._differs(entry, body):
+                self._namespace.unlink(role, entry.path)
+        except (StorageUnavailable, Missing):
+            # What the client is told is the reason why it came to this.
+            pass
+
+    def _differs(self, entry: Entry, body: _Body) -> bool:
+        return bool(differs(entry, body.size, body.checksum if self._options.verify_checksums else ""))
 
     def _begin(self, role: Role, place: Place, length: int | None, attributes: dict[str, str]) -> Writing:
         """Open the file of a new object, its directories made."""
@@ -257,13 +270,23 @@ class Publisher:
         entry = self._places.find(role, place)
         return entry is not None and (entry.id == fid or (check.always and entry.id > fid))
 
-    def _check(self, role: Role, place: Place, check: Precondition, tried: Sequence[int] = ()) -> bool:
-        """Check a precondition; True when the object is one of the tries of this very write."""
+    def _check(
+        self,
+        role: Role,
+        place: Place,
+        check: Precondition,
+        tried: Sequence[int] = (),
+        body: _Body | None = None,
+    ) -> bool:
+        """Check a precondition; True when the object is one of the tries of this very write, and whole.
+
+        One that is not whole has met the precondition already, and is to be replaced.
+        """
         if check.always and not tried:
             return False
         entry = self._places.find(role, place)
         if entry is not None and entry.id in tried:
-            return True
+            return body is None or not self._differs(entry, body)
         if entry is None:
             self._registry.must_exist(place.bucket)
         check.check(record_of(entry) if entry is not None else None)

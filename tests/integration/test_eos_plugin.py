@@ -336,6 +336,24 @@ class TestPublication:
         with pytest.raises(PreconditionFailed):
             put(backend, bucket, "key", b"twice", CREATE)
 
+    @pytest.mark.parametrize("size", [4, BIG])
+    @pytest.mark.parametrize("check", [ALWAYS, CREATE], ids=["always", "create"])
+    def test_a_commit_that_is_cut_short_and_not_answered_is_never_acknowledged(
+        self, eos, backend, bucket, size, check, monkeypatch
+    ):
+        monkeypatch.setattr("backends.eos.settling._VISIBLE", 0.1)
+        short = eos.fault("commit_short", path=f"/{bucket}/")
+        eos.fault("fst_no_reply", path=f"/{bucket}/", operation="fst.PUT", count=1, commit=True)
+        data = b"n" * size
+        with pytest.raises(StorageUnavailable):
+            put(backend, bucket, "key", data, check)
+        assert eos.hits(short) >= 2
+        eos.clear_faults()
+        # What could not be mended is not left behind, and stands in nobody's way.
+        assert keys(backend, bucket) == []
+        put(backend, bucket, "key", data, CREATE)
+        assert get(backend, bucket, "key") == data
+
     def test_a_large_upload_that_was_overtaken_counts_as_the_earlier_one(self, backend, bucket):
         def other() -> None:
             put(backend, bucket, "key", b"later")
