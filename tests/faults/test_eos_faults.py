@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -12,9 +13,10 @@ from loadtest.eos_traffic import Traffic
 
 pytestmark = pytest.mark.faults
 
+# Without commit_short, which has tests of its own: cut short while another fault keeps it from being mended, a file
+# stays unreadable for a while (docs/eos-faults.md).
 TOGETHER = (
     "fst_down",
-    "commit_short",
     "fst_no_reply",
     "short_body",
     "mgm_rename_lie",
@@ -41,11 +43,17 @@ def test_every_fault_of_the_emulator_has_a_case(servers: tuple[Emulator, str]) -
     assert not eos_faults.uncovered(servers[0], eos_faults.CASES)
 
 
+def clients_of(endpoint: str) -> list[Traffic]:
+    """Clients in a bucket of their own: what an earlier test left is none of theirs."""
+    s3 = s3_client(endpoint)
+    bucket = f"faults-{uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    return [Traffic(s3, bucket, number) for number in range(CLIENTS)]
+
+
 def test_nothing_acknowledged_is_lost_while_faults_happen(servers: tuple[Emulator, str]) -> None:
     eos, endpoint = servers
-    s3 = s3_client(endpoint)
-    s3.create_bucket(Bucket="faults")
-    clients = [Traffic(s3, "faults", number) for number in range(CLIENTS)]
+    clients = clients_of(endpoint)
     rules = [case for case in eos_faults.CASES if case.name in TOGETHER]
     assert len(rules) == len(TOGETHER)
     for rule in rules[1:]:
@@ -62,7 +70,7 @@ def test_nothing_acknowledged_is_lost_while_faults_happen(servers: tuple[Emulato
 
 def test_nothing_acknowledged_is_lost_when_the_mgm_fails_over(servers: tuple[Emulator, str]) -> None:
     eos, endpoint = servers
-    clients = [Traffic(s3_client(endpoint), "faults", 10 + number) for number in range(CLIENTS)]
+    clients = clients_of(endpoint)
     (case,) = [case for case in eos_faults.CASES if case.name.startswith("fail-over")]
     report = eos_faults.run(eos, clients, case, 3.0)
     assert not report.wrong, report.wrong
