@@ -15,6 +15,7 @@ DEPENDENCIES = [
     "gevent>=26.9,<27",
     "grpcio>=1.85.1,<2",
     "gunicorn>=27.0.1,<28",
+    "h2>=4.4,<5",
     "httptools>=0.9,<0.10",
     "joserfc>=1.8,<2",
     "msgspec>=0.22,<0.23",

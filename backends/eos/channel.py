@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
 from typing import Any, Final
 
 import gevent.monkey
 import grpc
 
 from backends.api import StorageUnavailable
+from backends.eos.frames import LONGEST_MESSAGE
 from backends.eos.options import Options
 from backends.eos.proto import namespace_pb2 as rpc
-from backends.eos.tls import channel_credentials
+from backends.eos.streams import Streams
+from backends.eos.tls import channel_credentials, stream_context
 
 SERVICE: Final = "/eos.rpc.Eos/"
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-_LONGEST_MESSAGE: Final = 16 << 20
-"""Bytes of one message, which is one entry with its attributes."""
 
 _NEVER_SENT: Final = (
     "failed to connect",
@@ -52,6 +54,7 @@ class Channels:
     def __init__(self, options: Options) -> None:
         self._options: Final = options
         self._channels: list[grpc.Channel] = []
+        self._streams: list[Streams] = []
         self._calls: list[dict[str, Any]] = []
         self._current = 0
         self._random: Final = random.Random()  # noqa: S311 -- spreads repetitions, guards nothing
@@ -63,6 +66,7 @@ class Channels:
 
             grpc_gevent.init_gevent()
         credentials = channel_credentials(self._options.tls)
+        context = stream_context(self._options.tls)
         for target in self._options.grpc:
             channel = self._channel(target, credentials)
             calls: dict[str, Any] = {
@@ -71,26 +75,27 @@ class Channels:
                 )
                 for name, (asked, given) in _UNARY.items()
             }
-            calls["Find"] = channel.unary_stream(
-                SERVICE + "Find",
-                request_serializer=rpc.FindRequest.SerializeToString,
-                response_deserializer=rpc.MDResponse.FromString,
-            )
+            streams = Streams(target, context, self._options)
+            calls["Find"] = partial(streams.call, SERVICE + "Find")
             self._channels.append(channel)
+            self._streams.append(streams)
             self._calls.append(calls)
 
     def close(self) -> None:
         """Close all connections."""
         for channel in self._channels:
             channel.close()
+        for streams in self._streams:
+            streams.close()
         self._channels.clear()
+        self._streams.clear()
         self._calls.clear()
 
     def _channel(self, target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
         options: list[tuple[str, Any]] = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
-            ("grpc.max_receive_message_length", _LONGEST_MESSAGE),
+            ("grpc.max_receive_message_length", LONGEST_MESSAGE),
             # Servers answer pings on an idle connection with GOAWAY when they come more often than every 5 minutes
             # (GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS), so only while a call waits.
             ("grpc.keepalive_time_ms", int(self._options.keepalive * 1000)),
@@ -122,11 +127,8 @@ class Channels:
         """All messages of a Find: from the beginning by another MGM when one breaks off. Raises like `call`."""
 
         def read(calls: dict[str, Any]) -> list[Any]:
-            stream = calls["Find"](request, timeout=self._options.find_timeout)
-            try:
-                return list(stream)
-            finally:
-                stream.cancel()
+            with closing(self._find(calls, request)) as stream:
+                return [message for messages in stream for message in map(rpc.MDResponse.FromString, messages)]
 
         found: list[Any] = self._repeated(read, repeatable=True)
         return found
@@ -135,14 +137,15 @@ class Channels:
         """Whether a Find has a message that is `enough`; ends with it."""
 
         def read(calls: dict[str, Any]) -> bool:
-            stream: Iterator[Any] = calls["Find"](request, timeout=self._options.find_timeout)
-            try:
-                return any(enough(message) for message in stream)
-            finally:
-                stream.cancel()  # type: ignore[attr-defined]
+            with closing(self._find(calls, request)) as stream:
+                return any(enough(rpc.MDResponse.FromString(message)) for messages in stream for message in messages)
 
         found: bool = self._repeated(read, repeatable=True)
         return found
+
+    def _find(self, calls: dict[str, Any], request: Any) -> Generator[list[bytes]]:
+        stream: Generator[list[bytes]] = calls["Find"](request.SerializeToString(), self._options.find_timeout)
+        return stream
 
     def next_mgm(self) -> None:
         """Another MGM from now on: the current one cannot serve."""

@@ -36,6 +36,15 @@ def channel_credentials(tls: Tls) -> grpc.ChannelCredentials | None:
     return grpc.ssl_channel_credentials(contents.get("ca"), contents.get("key"), contents.get("certificate"))
 
 
+def stream_context(tls: Tls) -> ssl.SSLContext | None:
+    """For gRPC's streams, over HTTP/2; None for clear text. Raises `ConfigurationError` like `context_of`."""
+    if not tls.enabled:
+        return None
+    context = context_of(tls, "tls")
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 def _files(tls: Tls) -> list[tuple[str, str]]:
     named = (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key))
     return [(name, path) for name, path in named if path]
