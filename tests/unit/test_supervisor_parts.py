@@ -70,10 +70,8 @@ class TestChild:
         child = Child("c", [sys.executable, "-c", code])
         child.start()
         time.sleep(0.5)
-        before = time.monotonic()
         child.stop(signal.SIGTERM, 0.3)
         assert not child.running
-        assert time.monotonic() - before < 5
 
     def test_an_unknown_program_ends_with_127(self):
         child = Child("c", ["/nowhere/program"])
@@ -304,18 +302,20 @@ class TestRedis:
             connect(url)
         assert "secret" not in str(caught.value)
 
-    def test_a_dead_server_costs_little_time(self, tmp_path):
-        client = connect(f"unix://{tmp_path}/none.sock")
-        before = time.monotonic()
-        assert not ping(client)
-        assert time.monotonic() - before < 0.5
+    def test_nobody_waits_before_a_dead_server_is_asked_again(self, tmp_path, monkeypatch):
+        waits = []
+        monkeypatch.setattr("redis.retry.sleep", waits.append)
+        assert not ping(connect(f"unix://{tmp_path}/none.sock"))
+        assert waits == []
 
-    def test_a_silent_server_costs_the_timeout_and_is_not_asked_twice(self):
+    def test_a_silent_server_is_not_asked_twice(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             client = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
-            before = time.monotonic()
             assert not ping(client)
-            assert 0.25 < time.monotonic() - before < 1.5
+            silent.setblocking(False)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
             client.close()
 
     def test_a_restarted_server_is_not_noticed(self, redis_server):

@@ -17,7 +17,8 @@ import backends.testkit.conftest
 import backends.testkit.harness
 import backends.testkit.plugin  # noqa: F401 -- before the forks
 
-ALWAYS = ["-q", "-p", "backends.testkit.plugin", "-p", "no:cacheprovider", "-p", "no:xdist"]
+# Plain assertions, because where CI is set pytest takes a minute to compare two megabytes that it then does not show.
+ALWAYS = ["-q", "-p", "backends.testkit.plugin", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
 
 
 def main() -> None:

@@ -351,14 +351,12 @@ def test_a_hanging_storage_does_not_hang_the_check(tmp_path: Path) -> None:
         "box.backend.check()\n"
         "print('ready')\n"
     )
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == [
         "the storage has not answered for 0.2 s",
         "the storage has not answered for 0.2 s",
         "ready",
     ]
-    assert time.monotonic() - started < 30
 
 
 def test_those_who_check_at_the_same_time_wait_for_one_answer(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+SUITE = ("--pyargs", "backends.testkit")
 WRONG = Path(__file__).with_name("wrong_plugins.py")
 
 FOUND_OUT = [
@@ -70,11 +71,11 @@ def suites() -> Iterator[Suites]:
     started.close()
 
 
-def run(*arguments: str, module: str = "backends.testkit", directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the suite as a plugin's author does."""
-    command = [sys.executable, "-m", "pytest", "-p", "backends.testkit.plugin", "--pyargs", module, *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "backends.testkit.plugin", *SUITE, *arguments]
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    return subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
 
 @pytest.mark.parametrize("mode", [(), ("--gevent",)], ids=["threads", "gevent"])
@@ -93,10 +94,10 @@ def test_a_wrong_plugin_is_found_out(suites: Suites, plugin: str, module: str, t
     assert f"FAILED backends/testkit/test_{module}.py::{test}" in output
 
 
-def test_the_noop_plugin_does_not_pass() -> None:
-    result = run("--backend", "backends.noop:NoopBackend", "--maxfail", "5", "--tb=no")
-    assert result.returncode == 1
-    assert "5 failed" in result.stdout
+def test_the_noop_plugin_does_not_pass(suites: Suites) -> None:
+    status, output = suites.run(*SUITE, "--backend", "backends.noop:NoopBackend", "--maxfail", "5", "--tb=no")
+    assert status == 1
+    assert "5 failed" in output
 
 
 def test_without_a_plugin_it_says_what_it_needs() -> None:
@@ -106,11 +107,11 @@ def test_without_a_plugin_it_says_what_it_needs() -> None:
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_a_plugin_that_does_not_load_is_told_in_one_line() -> None:
-    result = run("--backend", "no_such_module:Plugin")
-    assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: backend: module 'no_such_module' does not load" in result.stderr
-    assert "Traceback" not in result.stderr + result.stdout
+def test_a_plugin_that_does_not_load_is_told_in_one_line(suites: Suites) -> None:
+    status, output = suites.run(*SUITE, "--backend", "no_such_module:Plugin")
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: backend: module 'no_such_module' does not load" in output
+    assert "Traceback" not in output
 
 
 def test_gevent_and_parallel_runs_exclude_each_other() -> None:
@@ -123,12 +124,12 @@ def test_gevent_and_parallel_runs_exclude_each_other() -> None:
     assert "--gevent" in result.stderr
 
 
-def test_options_reach_the_plugin(tmp_path: Path) -> None:
+def test_options_reach_the_plugin(suites: Suites, tmp_path: Path) -> None:
     config = tmp_path / "options.toml"
     config.write_text("max_bytes = 10\n", encoding="utf-8")
-    result = run(
+    status, output = suites.run(
+        "--pyargs", "backends.testkit.test_objects", "-k", "test_any_slice_can_be_read", "--tb=line",
         "--backend", "backends.memory:MemoryBackend", "--backend-config", str(config),
-        "-k", "test_any_slice_can_be_read", "--tb=line", module="backends.testkit.test_objects",
     )  # fmt: skip
-    assert result.returncode == 1
-    assert "max_bytes = 10 is reached" in result.stdout
+    assert status == 1
+    assert "max_bytes = 10 is reached" in output

@@ -87,7 +87,8 @@ def test_workers_use_together_what_the_budget_gives(client: redis.Redis) -> None
     counts = [0, 0, 0]
 
     def run(number: int) -> None:
-        while time.monotonic() - start < 1.0:
+        # On a busy machine it takes a while to send as much as the budget allows.
+        while (elapsed := time.monotonic() - start) < 1.0 or (sum(counts) < rate and elapsed < 30):
             counts[number] += admitted(workers[number], request(requests=rate))
             time.sleep(0.001)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -64,13 +65,24 @@ class Client:
         self.buffer += data
         return data
 
-    def closed(self, within: float = 5) -> bool:
-        """Whether the server ends the connection without another byte."""
+    def closed(self, within: float = 20) -> bool:
+        """Whether the server ends the connection without another byte, within less than its default time limits."""
         self.sock.settimeout(within)
         try:
             return not self.buffer and not self.more()
         except TimeoutError:
             return False
+
+    def send_until_answered(self, piece: bytes, most: int = 200) -> Answer:
+        """Send `piece` every 100 ms until there is an answer, or a reset."""
+        for _ in range(most):
+            if select.select([self.sock], [], [], 0.1)[0]:
+                return self.answer()
+            try:
+                self.send(piece)
+            except ConnectionError:
+                return self.answer()
+        raise AssertionError(f"no answer to {most} times {piece!r}")
 
     def line_block(self) -> list[str] | None:
         while b"\r\n\r\n" not in self.buffer:
@@ -184,7 +196,7 @@ class Server:
             self.log_file.close()
 
 
-def eventually(check: object, seconds: float = 5) -> bool:
+def eventually(check: object, seconds: float = 30) -> bool:
     """Whether `check()` becomes true within the time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -96,13 +96,11 @@ def test_partly_read_chunked_body_keeps_the_connection(server: Server) -> None:
 def test_refusal_of_a_large_upload_reaches_a_client_that_sends_without_looking(server: Server) -> None:
     with server.connect() as client:
         client.send(head("/refuse", "Content-Length: 10000000000"))
-        begun = time.monotonic()
         for _ in range(16):
             client.send(b"x" * (1 << 20))
         answer = client.answer()
         assert answer.status == 403
         assert answer.headers["connection"] == "close"
-        assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])

@@ -55,35 +55,30 @@ def test_one_pipelining_client_does_not_starve_another(server: Server) -> None:
 def test_slow_head_times_out_with_an_answer(start: Start) -> None:
     server = start(SHARDGATE_HEAD_TIMEOUT="0.4")
     with server.connect() as client:
-        begun = time.monotonic()
         client.send(b"GET /hello HTTP/1.1\r\n")
-        for _ in range(3):
-            time.sleep(0.1)
-            client.send(b"A: b\r\n")  # progress does not help: the whole head has one time limit
-        answer = client.answer()
+        answer = client.send_until_answered(b"A: b\r\n")  # progress does not help: the whole head has one time limit
         assert (answer.status, answer.code) == (400, "RequestTimeout")
         assert client.closed()
-        assert time.monotonic() - begun < 3
 
 
 def test_silent_connection_is_closed_without_an_answer(start: Start) -> None:
     server = start(SHARDGATE_HEAD_TIMEOUT="0.3")
     with server.connect() as client:
-        assert client.closed(3)
+        assert client.closed()
 
 
 def test_idle_connection_is_closed(start: Start) -> None:
     server = start(SHARDGATE_KEEPALIVE="0.3")
     with server.connect() as client:
         assert client.get("/hello").status == 200
-        assert client.closed(3)
+        assert client.closed()
 
 
 def test_keepalive_zero_closes_after_each_answer(start: Start) -> None:
     server = start(SHARDGATE_KEEPALIVE="0")
     with server.connect() as client:
         assert client.get("/hello").headers["connection"] == "close"
-        assert client.closed(3)
+        assert client.closed()
 
 
 def test_limits_may_be_set_on_the_worker_class(start: Start) -> None:
@@ -97,7 +92,7 @@ def test_limits_may_be_set_on_the_worker_class(start: Start) -> None:
 
 def test_bad_limit_stops_the_worker_with_its_name(start: Start) -> None:
     server = start(SHARDGATE_BODY_TIMEOUT="soon")
-    assert server.process.wait(10) == 3
+    assert server.process.wait(20) == 3
     assert "SHARDGATE_BODY_TIMEOUT: 'soon' is not a number" in server.log()
 
 
@@ -112,7 +107,7 @@ def test_graceful_stop_finishes_a_transfer_and_ends_idle_connections(start: Star
         answer = busy.answer()
         assert (len(answer.body), answer.whole) == (30000, True)
         assert busy.closed()
-    assert server.process.wait(5) == 0
+    assert server.process.wait(20) == 0
 
 
 def test_answers_while_draining_say_close(start: Start) -> None:
@@ -138,7 +133,7 @@ def test_graceful_stop_finishes_an_upload(start: Start) -> None:
             if n == 5:
                 server.terminate()
         assert client.answer().json()["length"] == 20
-    assert server.process.wait(5) == 0
+    assert server.process.wait(20) == 0
 
 
 def test_connection_opened_before_the_stop_is_answered_after_it(start: Start) -> None:
@@ -150,7 +145,7 @@ def test_connection_opened_before_the_stop_is_answered_after_it(start: Start) ->
         server.terminate()
         time.sleep(0.4)
         assert fresh.get("/hello").headers["connection"] == "close"
-        assert silent.closed(3)
+        assert silent.closed()
         assert busy.answer().status == 200
 
 
@@ -161,7 +156,7 @@ def test_transfer_beyond_the_graceful_time_is_reset(start: Start) -> None:
         assert client.more()
         server.terminate()
         assert not client.answer().whole
-    assert server.process.wait(5) == 0
+    assert server.process.wait(20) == 0
 
 
 def test_max_requests_replaces_the_worker(start: Start) -> None:
@@ -259,7 +254,7 @@ def test_tls(start: Start, certificate: Path, tmp_path: Path) -> None:
         assert client.get(f"/files{path}?{wanted}").body == b"a" + path.read_bytes()
         secure.close()
     with server.connect() as silent:
-        assert silent.closed(5)  # no handshake: the head's time limit holds
+        assert silent.closed()  # no handshake: the head's time limit holds
     with server.connect() as plain:
         plain.send(GET % b"/hello")
         with pytest.raises(EOFError):
@@ -273,11 +268,9 @@ def test_tls_idle_connections_end_with_the_worker(start: Start, certificate: Pat
     with server.connect() as plain, context.wrap_socket(plain.sock) as secure:
         client = Client(secure)  # type: ignore[arg-type]
         assert client.get("/hello").status == 200
-        begun = time.monotonic()
         server.terminate()
-        assert client.closed()
-        assert server.process.wait(5) == 0
-        assert time.monotonic() - begun < 4
+        assert client.closed(8)  # less than the graceful time
+        assert server.process.wait(20) == 0
 
 
 def peer(client: Client) -> tuple[str, str]:

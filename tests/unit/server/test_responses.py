@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import struct
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -230,9 +229,7 @@ def test_aborted_download_is_noticed_and_the_iterable_closed(server: Server) -> 
 def test_slow_reader_is_given_up(start: Start) -> None:
     server = start(SHARDGATE_BODY_TIMEOUT="0.3")
     with server.connect() as client:
-        begun = time.monotonic()
         client.send(b"GET /watched/1000000002 HTTP/1.1\r\nHost: test\r\n\r\n")
         assert eventually(lambda: server.get("/log").json()["finished"])
-        assert time.monotonic() - begun < 4
         assert server.get("/log").json()["finished"][0]["gone"]
         assert not client.answer().whole

@@ -215,12 +215,10 @@ def test_a_lost_primary_of_a_cluster_is_replaced_and_its_uploads_are_restored(cl
 
 def test_a_cluster_that_is_away_is_an_error_like_others(tmp_path: Path):
     client = connect("redis+cluster://127.0.0.1:1,127.0.0.1:2", epoch=Epoch())
-    before = time.monotonic()
     assert not ping(client)
     for call in (lambda: client.get("a"), lambda: client.pipeline(transaction=False), lambda: client.pubsub()):
         with pytest.raises(redis.ConnectionError):
             call()
-    assert time.monotonic() - before < 5
     client.close()
 
 

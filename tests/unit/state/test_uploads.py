@@ -360,10 +360,8 @@ def test_ten_thousand_parts_are_restored(fleet: Fleet) -> None:
     for number in range(1, 10_001):
         fleet.stored(upload, number, b"x")
     fleet.lose_redis()
-    began = time.monotonic()
     _, parts = uploads.begin_completion(CALLER, BUCKET, upload.id)
     assert len(parts) == 10_000
-    assert time.monotonic() - began < 10
     slowest = max((entry["duration"] for entry in fleet.client.slowlog_get(10)), default=0)
     assert slowest < 500_000, "microseconds of the slowest command"
 
