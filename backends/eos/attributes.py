@@ -2,8 +2,9 @@
 
 The value is `1.SIZE.ADLER32.RECORD`: a format number, length and adler32 of the data in hex (`-` where that is not
 known), and the record in base64 for URLs, so that it may stand in the query that opens the file. Where EOS tells
-another size or checksum than the value does, somebody has replaced the data without the gateway: then the record's ETag
-and checksums are derived anew.
+another checksum than the value does, or another size and no checksum that proves them, somebody has replaced the data
+without the gateway: then the record's ETag and checksums are derived anew. Where the checksum is the one of these very
+data, a size that differs is an old one of EOS's (commits race), and the record's counts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Final
+from typing import Final, NamedTuple
+
+import msgspec
 
 from backends.api import ObjectRecord
 from backends.eos.interfaces import Entry
@@ -46,17 +49,18 @@ def re_encoded(record: ObjectRecord, entry: Entry) -> str:
 
 def record_of(entry: Entry) -> ObjectRecord:
     """The record of a file."""
-    fields = _fields(entry)
-    if fields is None:
+    known = _known(entry)
+    if known is None:
         return derived_record(entry)
-    _, size, adler32, body = fields
-    try:
-        record = decode_object(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        fits = int(size, 16) == entry.size and _matches(record, adler32, entry)
-    except (RecordError, binascii.Error, ValueError):
-        # A damaged record must not hide the data.
-        return derived_record(entry)
-    return record if fits else _fitted(record, entry)
+    return known.record if _is_of(known, entry) else _fitted(known.record, entry)
+
+
+def recorded(entry: Entry) -> Entry:
+    """The file of an object, with the size that its record proves: that much an FST has of it."""
+    known = _known(entry)
+    if known is None or known.size == entry.size or not _is_of(known, entry):
+        return entry
+    return msgspec.structs.replace(entry, size=known.size)
 
 
 def derived_record(entry: Entry) -> ObjectRecord:
@@ -70,6 +74,33 @@ def _fields(entry: Entry) -> list[str] | None:
         return None
     fields = value.decode("ascii", "replace").split(".", 3)
     return fields if len(fields) == 4 and fields[0] == _FORMAT else None
+
+
+class _Known(NamedTuple):
+    """What an attribute says: a record, and length and adler32 of the data that it is of."""
+
+    record: ObjectRecord
+    size: int
+    adler32: str
+
+
+def _known(entry: Entry) -> _Known | None:
+    fields = _fields(entry)
+    if fields is None:
+        return None
+    _, size, adler32, body = fields
+    try:
+        return _Known(decode_object(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))), int(size, 16), adler32)
+    except (RecordError, binascii.Error, ValueError):
+        # A damaged record must not hide the data.
+        return None
+
+
+def _is_of(known: _Known, entry: Entry) -> bool:
+    """Whether a record is one of the data that are there."""
+    if known.size == entry.size:
+        return _matches(known.record, known.adler32, entry)
+    return entry.checksum == ("adler32", known.adler32) and known.adler32 != _NOTHING
 
 
 def _matches(record: ObjectRecord, adler32: str, entry: Entry) -> bool:

@@ -34,7 +34,7 @@ from backends.api import (
     StoredUpload,
     UploadRecord,
 )
-from backends.eos.attributes import record_of
+from backends.eos.attributes import record_of, recorded
 from backends.eos.channel import Channels
 from backends.eos.copying import Copier
 from backends.eos.data import HttpData
@@ -50,6 +50,7 @@ from backends.eos.options import options_of
 from backends.eos.places import Places
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.settling import Settler
 from backends.eos.tokens import TokenCredentials
 from backends.eos.uploads import Uploads
 
@@ -101,19 +102,23 @@ class EosBackend(Backend):
             options.lock_lease,
             patience=2 * options.lock_lease + options.call_timeout,
         )
-        self._documents: Final = Documents(self._namespace, self._data, self._layout, self._locks, identities.service)
+        self._settler: Final = Settler(self._namespace, self._data, verify=options.verify_checksums)
+        self._documents: Final = Documents(
+            self._namespace, self._data, self._settler, self._layout, self._locks, identities.service
+        )
         self._registry: Final = Registry(
             options, self._namespace, self._layout, self._locks, self._documents, identities.service
         )
         self._places: Final = Places(self._namespace, self._registry, self._locks)
         self._publisher: Final = Publisher(
-            options, self._namespace, self._data, self._registry, self._places, self._locks
+            options, self._namespace, self._data, self._settler, self._registry, self._places, self._locks
         )
         self._copier: Final = Copier(options, self._namespace, self._data, self._registry, self._publisher)
         self._uploads: Final = Uploads(
             options,
             self._namespace,
             self._data,
+            self._settler,
             self._registry,
             self._places,
             self._locks,
@@ -229,7 +234,7 @@ class EosBackend(Backend):
         if entry is None:
             self._registry.must_exist(bucket)
             raise NoSuchObject(key)
-        return entry
+        return recorded(entry)
 
     def delete_object(
         self, caller: Caller, bucket: str, key: str, precondition: Precondition = ALWAYS

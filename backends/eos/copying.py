@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import Final
 
-from backends.api import BackendError, ObjectRecord, Precondition
+from backends.api import BackendError, ObjectRecord, PermissionDenied, Precondition, StorageUnavailable
 from backends.eos.failures import Missing
-from backends.eos.interfaces import DataClient, Entry, Role
+from backends.eos.interfaces import DataClient, Entry, Role, Written
 from backends.eos.layout import staging_of
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.settling import NOT_COMPUTED
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +47,19 @@ class Copier:
         staged = f"{staging_of(root)}/copy-{os.urandom(12).hex()}"
         try:
             self._namespace.make_directories(role, staging_of(root), below=root)
-            if not self._copied(role, source, staged):
+            copied = self._copied(role, source, staged)
+            if copied is None:
                 return None
-            adler32 = source.checksum[1] if source.checksum[0] == "adler32" else None
-            return self._publisher.publish_file(role, bucket, key, staged, record, adler32, check)
+            kind, digest = source.checksum
+            adler32 = digest if kind == "adler32" and digest not in NOT_COMPUTED else ""
+            written = Written(copied.id, source.size, adler32)
+            return self._publisher.publish_file(role, bucket, key, staged, written, record, check)
         finally:
-            self._namespace.unlink(role, staged)
+            # It has gone once it was published; what is left of a failure must not hide its reason.
+            with suppress(StorageUnavailable, PermissionDenied):
+                self._namespace.unlink(role, staged)
 
-    def _copied(self, role: Role, source: Entry, staged: str) -> bool:
+    def _copied(self, role: Role, source: Entry, staged: str) -> Entry | None:
         command = {
             "mgm.cmd": "file",
             "mgm.subcmd": "copy",
@@ -65,12 +72,12 @@ class Copier:
             code, text = -1, str(error)
         if code:
             log.info("EOS did not copy %r itself: %s", source.path, text)
-            return False
+            return None
         try:
             entry = self._namespace.stat(role, staged)
         except Missing:
-            return False
-        same = entry is not None and (entry.size, entry.checksum) == (source.size, source.checksum)
-        if not same:
-            log.info("EOS's copy of %r is not what its source was: it was replaced meanwhile", source.path)
-        return same
+            return None
+        if entry is None or (entry.size, entry.checksum) != (source.size, source.checksum):
+            log.info("EOS's copy of %r is not what its source was", source.path)
+            return None
+        return entry

@@ -11,15 +11,15 @@ import base64
 import binascii
 import os
 import time
-import zlib
 from typing import Final
 
 from backends.api import ANY_REVISION, Document, DocumentChanged, NoSuchBucket, NoSuchObject, StorageUnavailable
 from backends.eos.failures import Missing
-from backends.eos.interfaces import DataClient, Entry, MissingParent, Role
+from backends.eos.interfaces import CloseFailed, DataClient, Entry, MissingParent, Role, Unanswered
 from backends.eos.layout import Layout, bucket_lock, document_name, is_bucket_name
 from backends.eos.locks import Locks
 from backends.eos.namespace import Namespace
+from backends.eos.settling import Settler
 
 ATTRIBUTE: Final = "user.shardgate.document"
 OWNER: Final = "user.shardgate.document-of"
@@ -27,14 +27,25 @@ _LONGEST: Final = 24 << 10
 """Bytes of a document in an attribute: a value should stay below 64 KiB."""
 
 _TRIES: Final = 10
+_WRITES: Final = 4
+_PAUSE: Final = 0.05
 
 
 class Documents:
     """The documents of the gateway and of all buckets."""
 
-    def __init__(self, namespace: Namespace, data: DataClient, layout: Layout, locks: Locks, service: Role) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        data: DataClient,
+        settler: Settler,
+        layout: Layout,
+        locks: Locks,
+        service: Role,
+    ) -> None:
         self._namespace: Final = namespace
         self._data: Final = data
+        self._settler: Final = settler
         self._layout: Final = layout
         self._locks: Final = locks
         self._service: Final = service
@@ -151,23 +162,29 @@ class Documents:
             raise StorageUnavailable(f"damaged document {path}") from None
 
     def _write_data(self, path: str, data: bytes) -> str:
-        name = os.urandom(12).hex()
+        """Store what is too large for an attribute: the name of its file, a new one with each try."""
+        for attempt in range(_WRITES):
+            name = os.urandom(12).hex()
+            try:
+                self._write_file(path, f"{self._layout.data}/{name}", data)
+                return name
+            except MissingParent:
+                raise StorageUnavailable("the state directory has been removed") from None
+            except (CloseFailed, Unanswered, Missing, StorageUnavailable) as error:
+                # What may be there is left to the sweep: no document names it.
+                reason = str(error)
+            time.sleep(_PAUSE * 2**attempt)
+        raise StorageUnavailable(f"document {path} cannot be stored: {reason}")
+
+    def _write_file(self, path: str, file: str, data: bytes) -> None:
         owner = base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
-        try:
-            writing = self._data.begin_write(
-                self._service, f"{self._layout.data}/{name}", length=len(data), attributes={OWNER: owner}
-            )
-        except MissingParent:
-            raise StorageUnavailable("the state directory has been removed") from None
+        writing = self._data.begin_write(self._service, file, length=len(data), attributes={OWNER: owner})
         try:
             writing.write(data)
             written = writing.finish()
-        except BaseException:
+        finally:
             writing.abort()
-            raise
-        if written.adler32 != f"{zlib.adler32(data):08x}":
-            raise StorageUnavailable(f"document {path} was damaged on its way")
-        return name
+        self._settler.settle_file(self._service, file, written, data[-1:])
 
     def _read_data(self, name: str) -> bytes:
         entry = self._namespace.stat(self._service, f"{self._layout.data}/{name}")

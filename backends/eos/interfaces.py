@@ -91,7 +91,7 @@ class Unanswered(BackendError):
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
-    """What an FST acknowledged: the file's id, its size, and adler32 of its bytes (8 hex digits, computed here)."""
+    """What was sent: the file's id, its size, and adler32 of its bytes (8 hex digits; "" where it is not known)."""
 
     fid: int
     size: int
@@ -185,10 +185,10 @@ class Publisher(Protocol):
     """What makes a staged file an object, for the completion of uploads (`publishing.py`)."""
 
     def publish_file(
-        self, role: Role, bucket: str, key: str, staged: str, record: ObjectRecord, adler32: str | None, check: object
+        self, role: Role, bucket: str, key: str, staged: str, written: Written, record: ObjectRecord, check: object
     ) -> ObjectRecord:
         """Rename the file at `staged`, which is complete, to the object's path, as `put_object` would publish it.
 
-        `check` is the `Precondition`; it is evaluated under the key's lock. An object that is there is replaced.
-        `adler32` (8 hex digits) of all of the data where it is known.
+        It is compared with what was `written` before (`adler32` is "" where that is not known). `check` is the
+        `Precondition`; it is evaluated under the key's lock. An object that is there is replaced.
         """

@@ -26,6 +26,9 @@ from backends.hierarchy import Names
 STAGING: Final = ".sys.shardgate"
 """No object: names that begin with `.sys.` belong to the storage."""
 
+WITHDRAWN: Final = ".sys.shardgate.withdrawn."
+"""Begins the name of a file that is being taken away; its id follows, in hexadecimal."""
+
 RESERVED: Final = ".sys."
 
 DEEPEST: Final = 200

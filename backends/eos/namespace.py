@@ -183,6 +183,20 @@ class Namespace:
             return False
         return True
 
+    def remove_by_id(self, role: Role, fid: int) -> None:
+        """Remove a file by its id, wherever it is; a missing one is no error.
+
+        `unlink` takes no file's id, so this is the console's `rm`, which expands wildcards in the name that the file
+        has: the caller makes sure that there are none.
+        """
+        request = rpc.NSRequest.RmRequest(id=rpc.MDId(id=fid, type=rpc.FILE), noglobbing=True)
+        try:
+            self._exec(role, repeatable=True, rm=request)
+        except (Missing, PermissionDenied):
+            # Of an id that is unknown EOS says that only root may remove what is pending.
+            if self.file_by_id(role, fid) is not None:
+                raise
+
     def touch(self, role: Role, path: str) -> None:
         """Make a file that never has data, if it is not there."""
         self._exec(role, repeatable=True, touch=rpc.NSRequest.TouchRequest(id=_at(path)))

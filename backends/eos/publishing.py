@@ -32,7 +32,7 @@ from backends.api import (
     Source,
     StorageUnavailable,
 )
-from backends.eos.attributes import ATTRIBUTE, LONGEST_IN_QUERY, encoded, re_encoded, record_of
+from backends.eos.attributes import ATTRIBUTE, LONGEST_IN_QUERY, encoded, re_encoded, record_of, recorded
 from backends.eos.data import HttpData
 from backends.eos.failures import Exists, Missing
 from backends.eos.interfaces import CloseFailed, Entry, MissingParent, NotAFile, Role, Unanswered, Writing, Written
@@ -42,7 +42,8 @@ from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.places import Place, Places
 from backends.eos.registry import Registry
-from backends.eos.settling import differs, settle
+from backends.eos.removal import remove_file
+from backends.eos.settling import Settler
 
 _TRIES: Final = 12
 """How often a step is begun anew because directories come and go, or because another writer was faster."""
@@ -116,11 +117,19 @@ class Publisher:
     """Puts, deletes, renames and changes objects."""
 
     def __init__(
-        self, options: Options, namespace: Namespace, data: HttpData, registry: Registry, places: Places, locks: Locks
+        self,
+        options: Options,
+        namespace: Namespace,
+        data: HttpData,
+        settler: Settler,
+        registry: Registry,
+        places: Places,
+        locks: Locks,
     ) -> None:
         self._options: Final = options
         self._namespace: Final = namespace
         self._data: Final = data
+        self._settler: Final = settler
         self._registry: Final = registry
         self._places: Final = places
         self._locks: Final = locks
@@ -156,7 +165,7 @@ class Publisher:
             if attempt < self._options.retries:
                 time.sleep(pause)
                 pause *= 2
-        self._withdraw(role, place, tried, body)
+        self._withdraw(role, place, tried, body, check)
         raise StorageUnavailable(reason, retry_after=1)
 
     def _write(
@@ -216,7 +225,7 @@ class Publisher:
                 try:
                     self._settle(role, place, writing.fid, body, held[-1:])
                 except StorageUnavailable:
-                    self._withdraw(role, place, (writing.fid,), body)
+                    self._withdraw(role, place, (writing.fid,), body, check)
                     raise
         except Missing as error:
             raise StorageUnavailable(f"the upload was removed while it was written: {error}", retry_after=1) from None
@@ -227,21 +236,27 @@ class Publisher:
     def _settle(self, role: Role, place: Place, fid: int, body: _Body, last: bytes) -> None:
         """See that EOS shows the whole body. Raises `Damaged`, `StorageUnavailable`."""
         written = Written(fid, body.size, body.checksum)
-        verify = self._options.verify_checksums
-        settle(self._data, role, lambda: self._places.find(role, place), written, last, verify=verify)
+        self._settler.settle(role, lambda: self._places.find(role, place), written, last)
 
-    def _withdraw(self, role: Role, place: Place, fids: Sequence[int], body: _Body) -> None:
-        """Remove an object that came damaged or cut short, and could not be mended; a whole one stays."""
+    def _withdraw(self, role: Role, place: Place, fids: Sequence[int], body: _Body, check: Precondition) -> None:
+        """Remove an object that is refused because EOS does not come to show what was sent.
+
+        One that readers are given whole all the same, because its record tells the size, stays where it may have
+        replaced another one: a client that is told of a failure keeps one of the two.
+        """
         try:
             entry = self._places.find(role, place)
-            if entry is not None and entry.id in fids and self._differs(entry, body):
-                self._namespace.unlink(role, entry.path)
+            if entry is None or entry.id not in fids:
+                return
+            whole = entry.size and not self._settler.differs(recorded(entry), body.size, body.checksum)
+            if not whole or _creates(check):
+                remove_file(self._namespace, role, entry)
         except (StorageUnavailable, Missing):
             # What the client is told is the reason why it came to this.
             pass
 
     def _differs(self, entry: Entry, body: _Body) -> bool:
-        return bool(differs(entry, body.size, body.checksum if self._options.verify_checksums else ""))
+        return bool(self._settler.differs(entry, body.size, body.checksum))
 
     def _begin(self, role: Role, place: Place, length: int | None, attributes: dict[str, str]) -> Writing:
         """Open the file of a new object, its directories made."""
@@ -382,20 +397,20 @@ class Publisher:
         bucket: str,
         key: str,
         staged: str,
+        written: Written,
         record: ObjectRecord,
-        adler32: str | None,
         check: Precondition,
     ) -> ObjectRecord:
         """Rename a finished file to the object's path, see `interfaces.Publisher`."""
         place = self._places.place(bucket, key)
         record = _stamped(record)
-        value = encoded(record, adler32).encode()
+        value = encoded(record, written.adler32 or None).encode()
+        with _gone_is(NoSuchObject(staged)):
+            self._settler.require(role, staged, written)
         with self._locks.hold(key_lock(bucket, key), finish=self.finish) as held:
             self._check(role, place, check)
-            try:
-                self._namespace.set_attributes(role, staged, {ATTRIBUTE: value})
-            except Missing as error:
-                raise NoSuchObject(staged) from error
+            with _gone_is(NoSuchObject(staged)):
+                self._namespace.set_attributes(role, written.fid, {ATTRIBUTE: value})
             self._move(role, lambda: staged, place, held[0])
         return record
 
@@ -435,6 +450,19 @@ class Publisher:
         role = Role(move.uid, move.gid)
         if self._namespace.stat(role, move.target) is None and self._namespace.stat(role, move.source) is not None:
             self._namespace.rename(role, move.source, move.target)
+
+
+def _creates(check: Precondition) -> bool:
+    """Whether what is written under this condition replaces nothing."""
+    return check.if_none_match == ("*",)
+
+
+@contextmanager
+def _gone_is(error: Exception) -> Iterator[None]:
+    try:
+        yield
+    except Missing as missing:
+        raise error from missing
 
 
 def _stamped(record: ObjectRecord) -> ObjectRecord:

@@ -1,16 +1,20 @@
-"""Removing the directories of an empty bucket."""
+"""Removing the directories of an empty bucket, and a file that may have been replaced meanwhile."""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
-from backends.api import BucketNotEmpty
-from backends.eos.failures import Missing
-from backends.eos.interfaces import Role
+from backends.api import BucketNotEmpty, StorageUnavailable
+from backends.eos.failures import Exists, Missing
+from backends.eos.interfaces import Entry, Role
+from backends.eos.layout import WITHDRAWN
 from backends.eos.namespace import Namespace
 
 _UPLOAD: Final = ".sys.a#."
+_WILDCARDS: Final = frozenset("*?[]{}\\!^")
+_TRIES: Final = 8
+_PAUSE: Final = 0.05
 _ABANDONED: Final = 24 * 3600 * 1_000_000_000
 """Age in nanoseconds at which an atomic upload that never ended is taken for dead; a capability lasts an hour."""
 
@@ -41,3 +45,40 @@ def remove_tree(namespace: Namespace, role: Role, path: str) -> None:
 
 def _is_abandoned(path: str, modified: int) -> bool:
     return path.rpartition("/")[2].startswith(_UPLOAD) and modified < time.time_ns() - _ABANDONED
+
+
+def remove_file(namespace: Namespace, role: Role, entry: Entry) -> None:
+    """Remove this very file: what has its path by now, if that is another one, stays.
+
+    By its id, which the MGM looks up in the same step. A name with wildcards it would expand, by whatever it was asked:
+    such a file is set aside first, and put back when it turns out to be another one.
+    """
+    directory, _, name = entry.path.rpartition("/")
+    if not set(name) & _WILDCARDS:
+        namespace.remove_by_id(role, entry.id)
+        return
+    aside = f"{directory}/{WITHDRAWN}{entry.id:x}"
+    try:
+        namespace.rename(role, entry.path, aside)
+    except Missing:
+        return
+    held = namespace.stat(role, aside)
+    if held is not None and held.id != entry.id:
+        _put_back(namespace, role, aside, entry.path)
+    else:
+        namespace.unlink(role, aside)
+
+
+def _put_back(namespace: Namespace, role: Role, aside: str, path: str) -> None:
+    for attempt in range(_TRIES):
+        try:
+            namespace.rename(role, aside, path)
+        except Exists:
+            # Overwritten once more: then it would be gone by now anyway.
+            namespace.unlink(role, aside)
+        except StorageUnavailable:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(_PAUSE * 2**attempt)
+            continue
+        return

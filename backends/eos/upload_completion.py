@@ -29,7 +29,7 @@ from backends.api import (
     UploadRecord,
 )
 from backends.eos.data import WrongFile
-from backends.eos.interfaces import Role
+from backends.eos.interfaces import Role, Written
 from backends.eos.locks import Held, Locks
 from backends.eos.options import Options
 from backends.eos.publishing import Publisher
@@ -148,7 +148,8 @@ class Completion:
                 if piece.place.file != lane.file:
                     self._files.copy_into(role, state, lane, piece)
             self._files.finish_lane(role, state, lane, size, checksum, finalize=self._options.finalize)
-            return self._publish(role, bucket, state, lane.file, lane.fid, record, checksum, precondition)
+            written = Written(lane.fid, size, f"{checksum:08x}")
+            return self._publish(role, bucket, state, lane.file, written, record, precondition)
         except WrongFile:
             raise NoSuchUpload from None
         except BaseException:
@@ -176,18 +177,18 @@ class Completion:
     ) -> ObjectRecord:
         file = new_name()
         size = sum(piece.length for piece in pieces)
-        checksum = checksum_of(pieces)
+        checksum = f"{checksum_of(pieces):08x}"
         self._states.set_part(bucket, state.id, 0, {f"{FILE}{file}": b"0"})
         root = self._registry.root(bucket)
-        fid, _, written = self._files.write_again(
+        written = self._files.write_again(
             role, state, root, file, lambda: self._files.joined(role, state, pieces), size
         )
         try:
-            if written != checksum:
-                raise StorageUnavailable(f"parts were damaged: {written:08x} came and {checksum:08x} was sent")
-            return self._publish(role, bucket, state, file, fid, record, checksum, precondition)
+            if written.adler32 != checksum:
+                raise StorageUnavailable(f"parts were damaged: {written.adler32} came and {checksum} was sent")
+            return self._publish(role, bucket, state, file, written, record, precondition)
         except BaseException:
-            if self._files.is_there(role, state.path(file), fid):
+            if self._files.is_there(role, state.path(file), written.fid):
                 # The note goes first: without the file it would say that this is the object.
                 self._states.set(bucket, state.id, remove=(COMPLETED,))
                 self._files.remove(role, state.path(file))
@@ -200,13 +201,12 @@ class Completion:
         bucket: str,
         state: State,
         file: str,
-        fid: int,
+        written: Written,
         record: ObjectRecord,
-        checksum: int,
         precondition: Precondition,
     ) -> ObjectRecord:
         assert state.upload is not None  # noqa: S101 -- it is being completed
-        note = Completed(file, fid, record)
+        note = Completed(file, written.fid, record)
         self._states.set(bucket, state.id, {COMPLETED: msgspec.json.encode(note)})
         try:
             return self._publisher.publish_file(
@@ -214,8 +214,8 @@ class Completion:
                 bucket,
                 state.upload.key,
                 state.path(file),
+                written,
                 record,
-                f"{checksum:08x}",
                 precondition,
             )
         except NoSuchObject:

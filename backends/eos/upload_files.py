@@ -11,9 +11,10 @@ import msgspec
 
 from backends.api import NoSuchObject, NoSuchUpload, PermissionDenied, StorageUnavailable
 from backends.eos.data import HttpData, RangeBroken, WrongFile
-from backends.eos.interfaces import CloseFailed, Entry, EntryChanged, MissingParent, Role, Unanswered
+from backends.eos.failures import Missing
+from backends.eos.interfaces import CloseFailed, Entry, EntryChanged, MissingParent, Role, Unanswered, Written
 from backends.eos.namespace import Namespace
-from backends.eos.settling import awaited
+from backends.eos.settling import STRONG, Settler
 from backends.eos.upload_places import Lane, Piece
 from backends.eos.upload_states import State
 
@@ -25,8 +26,6 @@ COPIED: Final = 4 << 20
 """Bytes that are copied at a time into a lane: held here before they are sent, as all ranges are."""
 _TRIES: Final = 4
 _PAUSE: Final = 0.1
-_STRONG: Final = 2
-"""Replicas that a file must have for a range PUT to break off without loss."""
 
 
 class RangesRefused(StorageUnavailable):
@@ -40,9 +39,10 @@ class Weakened(StorageUnavailable):
 class UploadFiles:
     """Makes, fills, reads and removes files beside the object to be."""
 
-    def __init__(self, namespace: Namespace, data: HttpData, layout: str) -> None:
+    def __init__(self, namespace: Namespace, data: HttpData, settler: Settler, layout: str) -> None:
         self._namespace: Final = namespace
         self._data: Final = data
+        self._settler: Final = settler
         self._layout: Final = layout
 
     # making
@@ -62,28 +62,32 @@ class UploadFiles:
 
     def write_file(
         self, role: Role, state: State, root: str, file: str, blocks: Iterable[bytes], length: int | None
-    ) -> tuple[int, int, int]:
-        """Write a new file from blocks that come only once; its id, size and adler32.
+    ) -> Written:
+        """Write a new file from blocks that come only once.
 
-        Where it fails, no file is left. Raises `NoSuchBucket` and the contract's errors.
+        Where it fails, or EOS does not come to show what was sent, no file is left. Raises `NoSuchBucket` and the
+        contract's errors.
         """
         path = state.path(file)
         writing = self._repeated(role, state, root, lambda: self._data.begin_new(role, path, length=length))
+        last = b""
         try:
             for block in blocks:
                 writing.write(block)
+                last = block[-1:] or last
             written = writing.finish()
+            self._settler.settle_file(role, path, written, last)
         except BaseException as error:
             writing.abort()
             self.remove(role, path)
-            if isinstance(error, CloseFailed | Unanswered):
+            if isinstance(error, CloseFailed | Unanswered | Missing):
                 raise StorageUnavailable(str(error)) from None
             raise
-        return written.fid, written.size, int(written.adler32, 16)
+        return written
 
     def write_again(
         self, role: Role, state: State, root: str, file: str, blocks: Callable[[], Iterable[bytes]], length: int
-    ) -> tuple[int, int, int]:
+    ) -> Written:
         """The same, from blocks that can be had again: as often as it takes."""
         for attempt in range(_TRIES):
             try:
@@ -135,7 +139,7 @@ class UploadFiles:
         entry = self._namespace.stat(role, state.path(lane.file))
         if entry is None or entry.id != lane.fid:
             raise WrongFile(f"{state.path(lane.file)} has gone") from None
-        if entry.replicas < _STRONG:
+        if entry.replicas < STRONG:
             raise Weakened(str(error)) from None
 
     def finish_lane(self, role: Role, state: State, lane: Lane, size: int, checksum: int, *, finalize: bool) -> None:
@@ -149,7 +153,7 @@ class UploadFiles:
         """
         path = state.path(lane.file)
         last = b"".join(self.read(role, self._described(role, path, lane.fid, size), size - 1, 1))
-        expected = f"{checksum:08x}" if finalize else ""
+        written = Written(lane.fid, size, f"{checksum:08x}" if finalize else "")
         wrong = ""
         for attempt in range(_TRIES):
             try:
@@ -160,7 +164,7 @@ class UploadFiles:
                 self._require_strong(role, state, lane, error)
                 wrong = str(error)
                 continue
-            entry, wrong = awaited(lambda: self._namespace.stat(role, path), lane.fid, size, expected)
+            entry, wrong = self._settler.awaited(lambda: self._namespace.stat(role, path), written)
             if entry is None:
                 raise WrongFile(f"{path} has gone")
             if not wrong:

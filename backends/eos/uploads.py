@@ -39,6 +39,7 @@ from backends.eos.options import Options
 from backends.eos.places import Places
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.settling import Settler
 from backends.eos.spooling import Spooled
 from backends.eos.upload_completion import Completion, upload_lock
 from backends.eos.upload_files import RangesRefused, UploadFiles, Weakened, new_name
@@ -73,6 +74,7 @@ class Uploads:
         options: Options,
         namespace: Namespace,
         data: HttpData,
+        settler: Settler,
         registry: Registry,
         places: Places,
         locks: Locks,
@@ -84,7 +86,7 @@ class Uploads:
         self._places: Final = places
         self._locks: Final = locks
         self._states: Final = States(namespace, service, options.state)
-        self._files: Final = UploadFiles(namespace, data, options.staging_layout)
+        self._files: Final = UploadFiles(namespace, data, settler, options.staging_layout)
         self._completion: Final = Completion(options, registry, locks, publisher, self._states, self._files)
         self._layouts: dict[str, tuple[float, bool]] = {}
 
@@ -299,17 +301,15 @@ class Uploads:
         file = new_name()
         self._states.set_part(bucket, state.id, number, {f"{FILE}{file}": b"%d" % number})
         blocks = iter(lambda: source.read(BLOCK_SIZE), b"")
-        _, size, checksum = self._files.write_file(
-            role, state, self._registry.root(bucket), file, blocks, source.length
-        )
+        written = self._files.write_file(role, state, self._registry.root(bucket), file, blocks, source.length)
         try:
-            if source.length is not None and source.length != size:
-                raise ValueError(f"{source.length} bytes were announced and {size} came")
+            if source.length is not None and source.length != written.size:
+                raise ValueError(f"{source.length} bytes were announced and {written.size} came")
             record = source.record()
         except BaseException:
             self._files.remove(role, state.path(file))
             raise
-        return self._store(role, bucket, state, number, file, record, checksum)
+        return self._store(role, bucket, state, number, file, record, int(written.adler32, 16))
 
     def _store(
         self, role: Role, bucket: str, state: State, number: int, file: str, record: PartRecord, checksum: int

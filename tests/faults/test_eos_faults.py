@@ -13,9 +13,8 @@ from loadtest.eos_traffic import Traffic
 
 pytestmark = pytest.mark.faults
 
-# Without commit_short, which has tests of its own: cut short while another fault keeps it from being mended, a file
-# stays unreadable for a while (docs/eos-faults.md).
 TOGETHER = (
+    "commit_short",
     "fst_down",
     "fst_no_reply",
     "short_body",

@@ -201,6 +201,21 @@ class TestUnlinkAndRm:
         assert alice.rm(f"{box}/a*", noglobbing=True)[0] == 0
         assert alice.names(box) == []
 
+    def test_rm_by_id_globs_in_the_path_of_the_file(self, alice, box):
+        for name in ("a*", "ab", "b"):
+            alice.put(f"{box}/{name}", b"x")
+
+        def removed(fid: int) -> int:
+            return alice.run(rm=rpc.NSRequest.RmRequest(id=rpc.MDId(id=fid, type=rpc.FILE)))[0]
+
+        first, last = (alice.stat(f"{box}/{name}").id for name in ("a*", "b"))
+        assert removed(first) == 0
+        assert alice.names(box) == [f"{box}/b"]
+        assert removed(last) == 0
+        assert alice.names(box) == []
+        # What is not there, EOS takes for a deletion that is pending.
+        assert removed(last) == 1
+
     def test_rm_of_what_is_missing_and_of_a_directory(self, alice, box):
         assert alice.rm(f"{box}/x") == (2, f"error: no such file or directory with path '{box}/x'")
         alice.mkdir(f"{box}/d")

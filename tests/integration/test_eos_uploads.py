@@ -138,6 +138,16 @@ def test_a_completion_goes_on_where_the_last_range_keeps_failing(eos: Emulator, 
     assert data_of(upload) == b"".join(bodies(3))
 
 
+@pytest.mark.parametrize("numbers", [(2,), (1, 2)], ids=["joined", "in place"])
+def test_a_completed_object_is_never_cut_short(eos: Emulator, upload: Upload, numbers: tuple[int, ...]) -> None:
+    datas = bodies(3)
+    parts = upload.put_all(datas)
+    short = eos.fault("commit_short", operation="commit", count=1)
+    upload.complete([parts[number - 1] for number in numbers])
+    assert eos.hits(short) == 1
+    assert data_of(upload) == b"".join(datas[number - 1] for number in numbers)
+
+
 def test_parts_of_a_file_that_eos_has_deleted_are_gone_and_can_be_sent_again(
     eos: Emulator, backend: Backend, upload: Upload
 ) -> None:

@@ -65,10 +65,19 @@ def _unlink(instance: Instance, who: Identity, request: rpc.NSRequest) -> rpc.NS
 
 def _rm(instance: Instance, who: Identity, request: rpc.NSRequest) -> rpc.NSResponse:
     asked = request.rm
-    path = path_of(instance, who, asked.id, kind=rpc.FILE if asked.id.type == rpc.FILE else rpc.CONTAINER)
-    literal = (asked.noglobbing and instance.quirks.rm_noglobbing) or not asked.id.path
+    try:
+        path = path_of(instance, who, asked.id, kind=rpc.FILE if asked.id.type == rpc.FILE else rpc.CONTAINER)
+    except NotFound:
+        if who.is_root or asked.id.path:
+            raise
+        # EOS takes an id without a path for a deletion that is pending.
+        raise EosError(
+            errno.EPERM, "warning: removing a pending deletion is allowed only for the 'root' role"
+        ) from None
+    # Wildcards count in the path that an id stands for, too.
+    globbing = not (asked.noglobbing and instance.quirks.rm_noglobbing)
     return done(
-        removal.rm(instance, who, path, recursive=asked.recursive, norecycle=asked.norecycle, globbing=not literal)
+        removal.rm(instance, who, path, recursive=asked.recursive, norecycle=asked.norecycle, globbing=globbing)
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from backends.api import Encryption, ObjectRecord
-from backends.eos.attributes import ATTRIBUTE, derived_record, encoded, re_encoded, record_of
+from backends.eos.attributes import ATTRIBUTE, derived_record, encoded, re_encoded, record_of, recorded
 from backends.eos.interfaces import Entry
 
 DATA = b"some data"
@@ -46,7 +46,13 @@ def test_a_record_of_these_data_is_believed(known: str | None, checksum: tuple[s
 
 
 @pytest.mark.parametrize(
-    "change", [{"size": 8}, {"checksum": ("adler32", "12345678")}, {"checksum": ("md5", "f" * 32)}], ids=str
+    "change",
+    [
+        {"size": 8, "checksum": ("adler32", "00000001")},
+        {"checksum": ("adler32", "12345678")},
+        {"checksum": ("md5", "f" * 32)},
+    ],
+    ids=str,
 )
 def test_a_record_of_other_data_keeps_what_does_not_depend_on_them(change: dict[str, Any]) -> None:
     found = record_of(entry(encoded(RECORD, ADLER), **change))
@@ -57,10 +63,20 @@ def test_a_record_of_other_data_keeps_what_does_not_depend_on_them(change: dict[
     assert found.size == change.get("size", len(DATA))
 
 
+def test_a_size_that_the_checksum_of_the_data_disproves_is_an_old_one() -> None:
+    short = entry(encoded(RECORD, ADLER), size=len(DATA) - 1)
+    assert record_of(short) == RECORD
+    assert recorded(short).size == len(DATA)
+    other = entry(encoded(RECORD, ADLER), size=8, checksum=("adler32", "12345678"))
+    assert recorded(other) == other
+    empty = entry(encoded(RECORD.replace(size=0), "00000001"), checksum=("adler32", "00000001"))
+    assert recorded(empty) == empty
+
+
 def test_what_decrypts_is_never_dropped() -> None:
     sealed = RECORD.replace(size=3, encryption=Encryption(kind="SSE-S3", stored_size=len(DATA)))
     assert record_of(entry(encoded(sealed, ADLER))) == sealed
-    replaced = record_of(entry(encoded(sealed, ADLER), size=50))
+    replaced = record_of(entry(encoded(sealed, ADLER), size=50, checksum=("adler32", "12345678")))
     assert replaced.encryption == sealed.encryption
 
 
