@@ -269,7 +269,7 @@ class ChunkedReader:
     def _finish_body(self, rest: bytes) -> None:
         """Take what follows the last chunk's line: trailers up to an empty line. What is behind it means nothing.
 
-        Without trailers even the empty line may be missing.
+        Without trailers even the empty line may be missing. minio-go ends a trailer in LF CRLF, which AWS takes.
         """
         lines: list[bytes] = []
         while rest:
@@ -278,7 +278,7 @@ class ChunkedReader:
                 raise _incomplete()
             if not line:
                 break
-            lines.append(line)
+            lines.append(line.removesuffix(b"\n"))
         else:
             if self._announced is not None and not lines:
                 raise _incomplete()

@@ -240,6 +240,13 @@ def test_trailers_as_different_clients_end_their_lines(line_end, before, end):
     assert reader.trailers == TRAILER
 
 
+def test_unsigned_trailer_whose_line_ends_in_lf_and_crlf():
+    body = encode_unsigned([DATA], TRAILER, line_end="\n\r\n")
+    reader = opened(body, UNSIGNED_TRAILER, trailer="x-amz-checksum-crc32")
+    assert drain(reader) == DATA
+    assert reader.trailers == TRAILER
+
+
 def test_lines_of_an_unsigned_trailer_end_in_crlf():
     reader = opened(encode_unsigned([DATA], TRAILER), UNSIGNED_TRAILER, trailer="X-Amz-Checksum-CRC32")
     assert drain(reader) == DATA
