@@ -21,8 +21,9 @@ from dispatcher.processes import SupervisionError
 from dispatcher.settings_page import render_page
 from dispatcher.supervisor import Role, Supervisor
 from dispatcher.uploads_command import uploads
-from workers.settings import OPTIONS, Settings, SettingsError, load_settings, unknown_variables
+from workers.settings import Settings, SettingsError, load_settings, unknown_variables
 from workers.settings_kinds import Switch
+from workers.settings_table import OPTIONS
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2

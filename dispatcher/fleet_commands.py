@@ -16,7 +16,8 @@ from dispatcher.embedded_redis import embedded_url
 from dispatcher.processes import SupervisionError
 from dispatcher.registry import DRAIN, LEFT, REMOVE, RESTART, UP, Fleet, Registry, Shard
 from dispatcher.serving import present, serves, state_of
-from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_settings
+from workers.settings import Settings, SettingsError, load_settings
+from workers.settings_table import OPTION_BY_NAME
 from workers.state.redis import UnsupportedRedisUrl, connect, informations
 
 EXIT_FAILED: Final = 1

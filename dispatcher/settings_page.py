@@ -2,7 +2,8 @@
 
 from itertools import groupby
 
-from workers.settings import ENVIRONMENT_PREFIX, OPTIONS, Option
+from workers.settings_option import ENVIRONMENT_PREFIX, Option
+from workers.settings_table import OPTIONS
 
 _HEAD = f"""\
 # Settings
@@ -20,7 +21,7 @@ in `_FILE` and names a file with the value.
 `shardgate config` prints the effective settings and where each came from. A wrong value stops the start with one line
 and exit status 2. SIGHUP makes a running gateway read the file again; transfers in flight finish with the old settings.
 
-This page is made from the table in `workers/settings.py`: `shardgate config --markdown > docs/settings.md`.
+This page is made from the table in `workers/settings_table.py`: `shardgate config --markdown > docs/settings.md`.
 """
 
 

@@ -30,7 +30,8 @@ from dispatcher.proxy import Proxy
 from dispatcher.registry import REMOVE, RESTART, Registry, number_of
 from dispatcher.shard import PROBE_INTERVAL, Phase, ShardProcess, capacity, shard_environment, shard_settings
 from dispatcher.statedir import RootCredentials, StateDirectory
-from workers.settings import OPTION_BY_NAME, Settings, SettingsError
+from workers.settings import Settings, SettingsError
+from workers.settings_table import OPTION_BY_NAME
 from workers.state.redis import UnsupportedRedisUrl, connect, unfit
 
 SIGNALS: Final = (

@@ -22,7 +22,8 @@ from dispatcher.processes import SupervisionError
 from workers.iam.accounts import ROOT_ACCOUNT_ID
 from workers.protocol.names import is_bucket_name
 from workers.protocol.times import iso8601
-from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_settings
+from workers.settings import Settings, SettingsError, load_settings
+from workers.settings_table import OPTION_BY_NAME
 from workers.state.redis import Epoch, UnsupportedRedisUrl, connect, ping
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn, TypeVar
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 
-from workers.settings import OPTIONS, Settings, SettingsError, load_worker_settings
+from workers.settings import Settings, SettingsError, load_worker_settings
+from workers.settings_table import OPTIONS
 
 T = TypeVar("T")
 

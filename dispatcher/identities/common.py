@@ -19,7 +19,8 @@ from dispatcher.embedded_redis import embedded_url
 from dispatcher.processes import SupervisionError
 from workers.protocol.errors import S3Error
 from workers.protocol.times import iso8601, parse_http_date
-from workers.settings import OPTION_BY_NAME, Settings, SettingsError, load_settings, with_generated_secrets
+from workers.settings import Settings, SettingsError, load_settings, with_generated_secrets
+from workers.settings_table import OPTION_BY_NAME
 from workers.state.redis import UnsupportedRedisUrl, connect, ping
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import dispatcher.cli
 from dispatcher.cli import cli
 from dispatcher.settings_page import render_page
-from workers.settings import OPTIONS
+from workers.settings_table import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
