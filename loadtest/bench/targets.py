@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-RECIPES = ("shardgate", "rclone", "seaweedfs")
+RECIPES = ("shardgate", "rclone", "seaweedfs", "versitygw")
 _LABEL = re.compile(rf"([^=,/:]+)=(?=(?:{'|'.join(RECIPES)})(?:,|$)|https?://)")
 
 
