@@ -1,14 +1,17 @@
 """Section 8.5 of the protocol reference: the acceptance run of CERN's Go plugin, call by call.
 
 `Plugin` below sends what the unmodified plugin sends: the same messages by gRPC, and by HTTP the same bytes as Go's
-client makes of its requests, with its leaks and its two framings of one body. Only then the S3 side is played.
+client makes of its requests, with its leaks and its two framings of one body. `RECORDED` are heads that the plugin
+itself sent, built into versitygw 1.2.0 and run against the emulator. Only then the S3 side is played.
 """
 
+import contextlib
 import hashlib
 import random
 import re
 import socket
 from dataclasses import dataclass
+from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
 import grpc
@@ -43,6 +46,7 @@ class Plugin:
     def __init__(self, eos, uid=1000, gid=1000, user="alice"):
         self.eos, self.uid, self.gid, self.user = eos, uid, gid, user
         self.stub = stubs.EosStub(grpc.insecure_channel(eos.grpc_target))
+        self.connections = {}
 
     @property
     def role(self):
@@ -95,7 +99,8 @@ class Plugin:
 
     def url(self, path):
         """Go's URL type escapes what it must; the plugin itself does only `#`."""
-        return f"{self.eos.mgm_url}/{quote(path, safe='/+&=:;,@$!*()~')}?eos.ruid={self.uid}&eos.rgid={self.gid}"
+        escaped = quote(path.lstrip("/"), safe="/+&=:;,@$!*()~")
+        return f"{self.eos.mgm_url}/{escaped}?eos.ruid={self.uid}&eos.rgid={self.gid}"
 
     def headers(self):
         return {
@@ -104,25 +109,42 @@ class Plugin:
             "X-Gateway-Authorization": self.eos.key,
         }
 
-    def send(self, method, url, headers, framing, body=b""):
-        """One request on a connection of its own; `framing` is the header that Go chooses for the body."""
-        parts = urlsplit(url)
+    @staticmethod
+    def head(method, url, headers, framing):
+        """A request's head as Go's client writes it; `framing` is the header that it chooses for the body."""
+        netloc = urlsplit(url).netloc
         lines = [
-            f"{method} {url.partition(parts.netloc)[2]} HTTP/1.1",
-            f"Host: {parts.netloc}",
+            f"{method} {url.partition(netloc)[2]} HTTP/1.1",
+            f"Host: {netloc}",
             "User-Agent: Go-http-client/1.1",
             *([framing] if framing else []),
+            # Go sorts by the names as they are, capitals first.
             *(f"{name}: {value}" for name, value in sorted(headers.items())),
-            "Accept-Encoding: gzip",
+            # Of a range of a body that might be compressed, nothing could be made.
+            *([] if "Range" in headers else ["Accept-Encoding: gzip"]),
         ]
-        with socket.create_connection((parts.hostname, parts.port), timeout=30) as sock:
-            sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-            try:
-                sock.sendall(body)
-            except OSError:
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def send(self, method, url, headers, framing, body=b""):
+        """One request. Connections are kept and used again, unless an error came: the plugin leaves its body unread."""
+        parts = urlsplit(url)
+        request = self.head(method, url, headers, framing)
+        kept = self.connections.pop(parts.netloc, None)
+        sock = kept or socket.create_connection((parts.hostname, parts.port), timeout=30)
+        try:
+            sock.sendall(request)
+            with contextlib.suppress(OSError):
                 # An early answer is read all the same.
-                pass
-            return self.receive(sock)
+                sock.sendall(body)
+            answer = self.receive(sock)
+        except BaseException:
+            sock.close()
+            raise
+        if answer.status in (200, 201, 206, 307) and answer.headers["connection"].lower() == "keep-alive":
+            self.connections[parts.netloc] = sock
+        else:
+            sock.close()
+        return answer
 
     @staticmethod
     def receive(sock):
@@ -134,11 +156,16 @@ class Plugin:
             headers[name.lower()] = value
         return Answer(status, headers, stream.read(int(headers.get("content-length", "0"))))
 
-    def download(self, path):
+    def close(self):
+        for sock in self.connections.values():
+            sock.close()
+
+    def download(self, path, wanted=None):
         """GET, following redirects by hand with all headers, and so with the key."""
+        headers = {**self.headers(), **({"Range": wanted} if wanted else {})}
         url, seen = self.url(path), 0
         while True:
-            answer = self.send("GET", url, self.headers(), "")
+            answer = self.send("GET", url, headers, "")
             if answer.status not in (302, 307):
                 break
             url, seen = answer.headers["location"], seen + 1
@@ -147,26 +174,28 @@ class Plugin:
             raise PluginFailure(answer.status, answer.body)
         return answer.body
 
-    def upload(self, path, data, extra=None):
+    def upload(self, path, data):
         """PUT without a body, then PUT of a reader of unknown length, hence in chunks, with the same headers."""
-        headers = {**self.headers(), **(extra or {})}
-        answer = self.send("PUT", self.url(path), headers, "Content-Length: 0")
+        self._two_legs(path, data, self.headers(), self.headers())
+
+    def upload_chunk(self, path, data, offset, total):
+        """A range PUT: all names in lower case and, to the FST, a content-length beside the chunks."""
+        headers = {
+            **{name.lower(): value for name, value in self.headers().items()},
+            "x-upload-range": f"bytes={offset}-{offset + len(data) - 1}",
+            "x-upload-totalsize": str(total),
+        }
+        self._two_legs(path, data, headers, {**headers, "content-length": str(len(data))})
+
+    def _two_legs(self, path, data, to_mgm, to_fst):
+        answer = self.send("PUT", self.url(path), to_mgm, "Content-Length: 0")
         if answer.status != 307:
             raise PluginFailure(answer.status, answer.body)
         pieces = [data[at : at + 32768] for at in range(0, len(data), 32768)]
         body = b"".join(b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in pieces) + b"0\r\n\r\n"
-        answer = self.send("PUT", answer.headers["location"], headers, "Transfer-Encoding: chunked", body)
+        answer = self.send("PUT", answer.headers["location"], to_fst, "Transfer-Encoding: chunked", body)
         if answer.status not in (200, 201):
             raise PluginFailure(answer.status, answer.body)
-
-    def upload_chunk(self, path, data, offset, total):
-        """A range PUT: raw lower-case headers, among them a content-length beside the chunks."""
-        extra = {
-            "content-length": str(len(data)),
-            "x-upload-range": f"bytes={offset}-{offset + len(data) - 1}",
-            "x-upload-totalsize": str(total),
-        }
-        self.upload(path, data, extra)
 
 
 class Bucket:
@@ -219,8 +248,8 @@ class Bucket:
             piece = self.plugin.download(f"{folder}/{name}")
             self.plugin.upload_chunk(f"{folder}/tmp", piece, offset, len(data))
             offset += len(piece)
-        if "/" in key:
-            self.plugin.mkdir(f"{self.path}/{key.rpartition('/')[0]}")
+        # Also of the bucket's own directory, for a key without a slash.
+        self.plugin.mkdir(f"{self.path}/{key}".rpartition("/")[0])
         self.plugin.rename(f"{folder}/tmp", f"{self.path}/{key}")
         self.plugin.remove(folder, recursive=True)
         return self.etag(self.plugin.stat(f"{self.path}/{key}").fmd)
@@ -235,7 +264,9 @@ def eos(tmp_path_factory):
 
 @pytest.fixture
 def plugin(eos):
-    return Plugin(eos)
+    made = Plugin(eos)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -258,6 +289,91 @@ TREE = {
 }
 
 
+# The shapes of requests that the plugin made in its run, one head each; capabilities are shortened.
+RECORDED = {
+    "PUT, MGM": """\
+PUT /eos/dev/home/alice/b/documents/plan.txt?eos.ruid=1000&eos.rgid=1000 HTTP/1.1
+Host: 127.0.0.1:18000
+User-Agent: Go-http-client/1.1
+Content-Length: 0
+Remote-User: alice
+X-Forwarded-For: dummy
+X-Gateway-Authorization: gateway-key
+Accept-Encoding: gzip
+""",
+    "PUT, FST": """\
+PUT /eos/dev/home/alice/b/zero%20file%2B%C3%A9%231?encURI=cap.key%3D5N4RwQ7o HTTP/1.1
+Host: 127.0.0.1:18001
+User-Agent: Go-http-client/1.1
+Transfer-Encoding: chunked
+Remote-User: alice
+X-Forwarded-For: dummy
+X-Gateway-Authorization: gateway-key
+Accept-Encoding: gzip
+""",
+    "GET of a range": """\
+GET /eos/dev/home/alice/b/big/file.bin?eos.ruid=1000&eos.rgid=1000 HTTP/1.1
+Host: 127.0.0.1:18000
+User-Agent: Go-http-client/1.1
+Range: bytes=0-5242879
+Remote-User: alice
+X-Forwarded-For: dummy
+X-Gateway-Authorization: gateway-key
+""",
+    "range PUT, MGM": """\
+PUT /eos/dev/home/alice/b/.multipart.42498e1c/tmp?eos.ruid=1000&eos.rgid=1000 HTTP/1.1
+Host: 127.0.0.1:18000
+User-Agent: Go-http-client/1.1
+Content-Length: 0
+remote-user: alice
+x-forwarded-for: dummy
+x-gateway-authorization: gateway-key
+x-upload-range: bytes=15728640-19999999
+x-upload-totalsize: 20000000
+Accept-Encoding: gzip
+""",
+    "range PUT, FST": """\
+PUT /eos/dev/home/alice/b/.multipart.42498e1c/tmp?encURI=cap.key%3D5N4RwQ7o HTTP/1.1
+Host: 127.0.0.1:18001
+User-Agent: Go-http-client/1.1
+Transfer-Encoding: chunked
+content-length: 4271360
+remote-user: alice
+x-forwarded-for: dummy
+x-gateway-authorization: gateway-key
+x-upload-range: bytes=15728640-19999999
+x-upload-totalsize: 20000000
+Accept-Encoding: gzip
+""",
+}
+
+
+class Recorder(Plugin):
+    """The plugin with an MGM and an FST that only write down what comes."""
+
+    def __init__(self):
+        self.uid, self.gid, self.user = 1000, 1000, "alice"
+        self.eos = SimpleNamespace(mgm_url="http://127.0.0.1:18000", key="gateway-key")
+        self.heads = []
+
+    def send(self, method, url, headers, framing, body=b""):
+        self.heads.append(self.head(method, url, headers, framing).decode())
+        if "encURI" in url or method == "GET":
+            return Answer(201 if method == "PUT" else 200, {}, b"")
+        path = url.partition("?")[0].replace(":18000", ":18001").replace("+", "%2B")
+        return Answer(307, {"location": f"{path}?encURI=cap.key%3D5N4RwQ7o"}, b"")
+
+
+def test_the_requests_are_those_that_the_plugin_sends():
+    plugin = Recorder()
+    plugin.upload("/eos/dev/home/alice/b/documents/plan.txt", b"x")
+    plugin.upload("/eos/dev/home/alice/b/zero file+é#1", b"")
+    plugin.download("/eos/dev/home/alice/b/big/file.bin", "bytes=0-5242879")
+    plugin.upload_chunk("/eos/dev/home/alice/b/.multipart.42498e1c/tmp", bytes(4271360), 15728640, 20000000)
+    sent = [head.replace("\r\n", "\n").removesuffix("\n") for head in plugin.heads]
+    assert [sent[number] for number in (0, 3, 4, 5, 6)] == list(RECORDED.values())
+
+
 def test_the_whole_run(eos, plugin, bucket):
     eos.reset_counters()
     for key, data in TREE.items():
@@ -275,6 +391,7 @@ def test_the_whole_run(eos, plugin, bucket):
     assert not any(name.startswith(".multipart") for name in bucket.level())
 
     assert {key: bucket.get(key) for key in bucket.listed()} == {**TREE, "big/file": big}
+    assert plugin.download(f"{bucket.path}/big/file", "bytes=5000000-9999999") == big[5000000:10000000]
     bucket.delete("a.txt")
     with pytest.raises(NoSuchResource):
         plugin.stat(f"{bucket.path}/a.txt")

@@ -210,6 +210,13 @@ class TestVersions:
         assert self.run(alice, path, self.kinds.PURGE, maxversion=0).code == 0
         assert len(self.run(alice, path, self.kinds.LIST).versions) == 0
 
+    def test_a_command_that_is_unknown_purges_nothing(self, alice, box):
+        alice.put(f"{box}/f", b"one")
+        assert self.run(alice, f"{box}/f", self.kinds.CREATE).code == 0
+        for command in (self.kinds.CREATE_FOLDER, 99):
+            assert self.run(alice, f"{box}/f", command).code == 22
+        assert len(self.run(alice, f"{box}/f", self.kinds.LIST).versions) == 1
+
     def test_unlink_removes_them_too(self, eos, alice, box):
         eos.directory_at(box, xattrs={"sys.versioning": "3"})
         alice.put(f"{box}/f", b"1")

@@ -53,6 +53,8 @@ def _version(instance: Instance, who: Identity, request: rpc.NSRequest) -> rpc.N
             _list_versions(instance, path, reply)
         elif asked.cmd == kinds.CREATE:
             _create_version(instance, who, path, asked.maxversion, reply)
+        elif asked.cmd not in (kinds.PURGE, kinds.GRAB):
+            raise EosError(errno.EINVAL, _UNKNOWN)
         else:
             with instance.namespace.transaction():
                 file = _own_file(instance, who, path)
@@ -191,7 +193,7 @@ def _file_command(instance: Instance, who: Identity, asked: console.FileProto) -
         return _file_touch(instance, who, path, asked.touch)
     if kind == "symlink":
         return directories.symlink(instance, who, path, asked.symlink.target_path)
-    if kind == "version":
+    if kind == "version" and not asked.version.create_folder:
         return copying.create_version(instance, who, path, asked.version.purge_version)
     if kind == "versions" and asked.versions.grab_version:
         with instance.namespace.transaction():

@@ -139,10 +139,12 @@ class FileSymlinkProto(_message.Message):
     def __init__(self, target_path: _Optional[bytes] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class FileVersionProto(_message.Message):
-    __slots__ = ("purge_version",)
+    __slots__ = ("purge_version", "create_folder")
     PURGE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATE_FOLDER_FIELD_NUMBER: _ClassVar[int]
     purge_version: int
-    def __init__(self, purge_version: _Optional[int] = ...) -> None: ...
+    create_folder: bool
+    def __init__(self, purge_version: _Optional[int] = ..., create_folder: _Optional[bool] = ...) -> None: ...
 
 class FileVersionsProto(_message.Message):
     __slots__ = ("grab_version",)

@@ -517,10 +517,12 @@ class NSRequest(_message.Message):
             PURGE: _ClassVar[NSRequest.VersionRequest.VERSION_CMD]
             LIST: _ClassVar[NSRequest.VersionRequest.VERSION_CMD]
             GRAB: _ClassVar[NSRequest.VersionRequest.VERSION_CMD]
+            CREATE_FOLDER: _ClassVar[NSRequest.VersionRequest.VERSION_CMD]
         CREATE: NSRequest.VersionRequest.VERSION_CMD
         PURGE: NSRequest.VersionRequest.VERSION_CMD
         LIST: NSRequest.VersionRequest.VERSION_CMD
         GRAB: NSRequest.VersionRequest.VERSION_CMD
+        CREATE_FOLDER: NSRequest.VersionRequest.VERSION_CMD
         ID_FIELD_NUMBER: _ClassVar[int]
         CMD_FIELD_NUMBER: _ClassVar[int]
         MAXVERSION_FIELD_NUMBER: _ClassVar[int]

@@ -36,6 +36,10 @@ TABLE = {
     "MDRequest": "type=1:TYPE id=2:MDId authkey=3:string role=4:RoleId selection=5:MDSelection",
     "MDResponse": "type=1:TYPE fmd=2:FileMdProto cmd=3:ContainerMdProto",
     "FindRequest": "type=1:TYPE id=2:MDId role=3:RoleId authkey=4:string maxdepth=5:uint64 selection=6:MDSelection",
+    "NotificationRequest": "message=1:bytes",
+    "NotificationResponse": "success=1:bool",
+    "ShareAuth": "prot=1:string name=2:string host=3:string",
+    "NsStatRequest": "authkey=1:string",
     "NsStatResponse": "code=1:int64 emsg=2:string state=3:string nfiles=4:uint64 ncontainers=5:uint64"
     " boot_time=6:uint64 current_fid=7:uint64 current_cid=8:uint64 mem_virtual=9:uint64 mem_resident=10:uint64"
     " mem_share=11:uint64 mem_growth=12:uint64 threads=13:uint64 fds=14:uint64 uptime=15:uint64",
@@ -54,11 +58,23 @@ TABLE = {
     " chmod=32:ChmodRequest acl=33:AclRequest token=34:TokenRequest quota=35:QuotaRequest share=36:ShareRequest"
     " recycle=37:RecycleProto file=38:FileProto",
     "NSRequest.MkdirRequest": "id=1:MDId recursive=2:bool mode=3:int64",
+    "NSRequest.RmdirRequest": "id=1:MDId",
+    "NSRequest.TouchRequest": "id=1:MDId",
     "NSRequest.UnlinkRequest": "id=1:MDId norecycle=3:bool",
     "NSRequest.RmRequest": "id=1:MDId recursive=2:bool norecycle=3:bool noglobbing=4:bool",
     "NSRequest.RenameRequest": "id=1:MDId target=2:bytes",
     "NSRequest.SymlinkRequest": "id=1:MDId target=2:bytes",
     "NSRequest.VersionRequest": "id=1:MDId cmd=2:VERSION_CMD maxversion=3:int32 grabversion=4:string",
+    "NSRequest.RecycleRequest": "key=1:string recycleId=2:string cmd=3:RECYCLE_CMD restoreflag=4:RestoreFlags"
+    " purgedate=5:PurgeDate listflag=6:ListFlags",
+    "NSRequest.RecycleRequest.RestoreFlags": "force=1:bool mkpath=2:bool versions=3:bool",
+    "NSRequest.RecycleRequest.PurgeDate": "year=1:int32 month=2:int32 day=3:int32",
+    "NSRequest.RecycleRequest.ListFlags": "maxentries=1:int32 year=2:int32 month=3:int32 day=4:int32 index=5:int32"
+    " display=6:DISPLAY_TYPE display_val=7:string",
+    "NSRequest.ShareRequest": "ls=1:LsShare op=2:OperateShare",
+    "NSRequest.ShareRequest.LsShare": "outformat=1:OutFormat selection=2:string",
+    "NSRequest.ShareRequest.OperateShare": "op=1:Op share=2:string acl=3:string path=4:string user=5:string"
+    " group=6:string",
     "NSRequest.SetXAttrRequest": "id=1:MDId xattrs=2:XattrsEntry[] recursive=3:bool keystodelete=4:string[]"
     " create=5:bool",
     "NSRequest.ChownRequest": "id=1:MDId owner=2:RoleId",
@@ -71,6 +87,11 @@ TABLE = {
     "NSResponse": "error=1:ErrorResponse version=2:VersionResponse recycle=3:RecycleResponse acl=4:AclResponse"
     " quota=5:QuotaResponse share=6:ShareResponse file=7:FileResponse",
     "NSResponse.ErrorResponse": "code=1:int64 msg=2:string",
+    "NSResponse.VersionResponse": "code=1:int64 msg=2:string versions=3:VersionInfo[]",
+    "NSResponse.RecycleResponse": "code=1:int64 msg=2:string recycles=3:RecycleInfo[]",
+    "NSResponse.QuotaResponse": "code=1:int64 msg=2:string quotanode=3:QuotaProto[]",
+    "NSResponse.ShareResponse": "code=1:int64 msg=2:string shares=3:ShareInfo[] access=4:ShareAccess[]",
+    "NSResponse.FileResponse": "code=1:int64 msg=2:string",
     "NSResponse.VersionResponse.VersionInfo": "id=1:MDId mtime=2:Time",
     "NSResponse.RecycleResponse.RecycleInfo": "id=1:MDId owner=2:RoleId dtime=3:Time size=4:uint64"
     " type=5:DELETIONTYPE key=6:string",
@@ -81,6 +102,14 @@ ENUMS = {
     "QUOTATYPE": {"USER": 0, "GROUP": 2, "PROJECT": 3},
     "QUOTAOP": {"GET": 0, "SET": 1, "RM": 2, "RMNODE": 3},
     "QUOTAENTRY": {"NONE": 0, "VOLUME": 1, "INODE": 2},
+}
+# enumeration -> its names, numbered from 0.
+NESTED_ENUMS = {
+    "NSRequest.VersionRequest.VERSION_CMD": "CREATE PURGE LIST GRAB CREATE_FOLDER",
+    "NSRequest.RecycleRequest.RECYCLE_CMD": "RESTORE PURGE LIST",
+    "NSRequest.AclRequest.ACL_COMMAND": "NONE MODIFY LIST",
+    "NSRequest.AclRequest.ACL_TYPE": "USER_ACL SYS_ACL",
+    "NSResponse.RecycleResponse.RecycleInfo.DELETIONTYPE": "FILE TREE",
 }
 PREFIX = "TYPE_"
 TYPES = {value: name[len(PREFIX) :].lower() for name, value in vars(FieldDescriptor).items() if name.startswith(PREFIX)}
@@ -112,6 +141,19 @@ def test_fields_have_the_numbers_and_types_of_the_table(name):
 def test_enumerations_have_the_numbers_of_the_table(name):
     values = namespace_pb2.DESCRIPTOR.enum_types_by_name[name].values
     assert {value.name: value.number for value in values} == ENUMS[name]
+
+
+@pytest.mark.parametrize("name", NESTED_ENUMS)
+def test_enumerations_of_commands_have_the_numbers_of_the_table(name):
+    owner, _, own = name.rpartition(".")
+    assert [value.name for value in message(owner).enum_types_by_name[own].values] == NESTED_ENUMS[name].split()
+    assert [value.number for value in message(owner).enum_types_by_name[own].values] == list(
+        range(len(NESTED_ENUMS[name].split()))
+    )
+
+
+def test_every_message_is_in_the_table():
+    assert set(namespace_pb2.DESCRIPTOR.message_types_by_name) == {name.partition(".")[0] for name in TABLE}
 
 
 def test_service_and_methods_have_the_names_on_the_wire():
