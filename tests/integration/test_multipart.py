@@ -459,6 +459,15 @@ def test_composite_checksums(s3: Any, bucket: str, begin: Begin) -> None:
     )
     assert attributes["Checksum"]["ChecksumSHA256"] == whole.removesuffix("-2")
     assert s3.head_object(Bucket=bucket, Key="dir/key", ChecksumMode="ENABLED")["ChecksumSHA256"] == whole
+    target = {"Bucket": bucket, "Key": "dir/key", "ChecksumMode": "ENABLED"}
+    for number, found in ((1, "bytes=0-100000"), (2, "bytes=-3")):
+        # boto3 checks what it reads against the checksum.
+        by_number = s3.get_object(**target, PartNumber=number)
+        assert by_number["Body"].read() == datas[number - 1]
+        for answer in (by_number, s3.head_object(**target, Range=found)):
+            assert (answer["ChecksumSHA256"], answer["ChecksumType"]) == (sha256(datas[number - 1]), "COMPOSITE")
+    for other in ("bytes=0-99999", "bytes=1-100000", "bytes=0-", "bytes=100001-100002"):
+        assert "ChecksumSHA256" not in s3.head_object(**target, Range=other)
     assert attributes["ObjectParts"]["TotalPartsCount"] == 2
     assert [part["ChecksumSHA256"] for part in attributes["ObjectParts"]["Parts"]] == [sha256(data) for data in datas]
     page = s3.get_object_attributes(

@@ -56,12 +56,15 @@ def test_object_without_a_type_is_binary(wire: Wire, box: str, put: Put) -> None
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"", "binary/octet-stream")
 
 
-def test_checksum_mode_gives_the_checksum_of_the_whole_only(wire: Wire, obj: str) -> None:
+def test_checksum_mode_gives_the_checksum_of_the_whole_but_not_of_a_range(wire: Wire, obj: str) -> None:
     mode = {"x-amz-checksum-mode": "ENABLED"}
     whole = both(wire, obj, mode)
     assert whole.headers["x-amz-checksum-type"] == "FULL_OBJECT"
     assert whole.headers["x-amz-checksum-crc64nvme"]
     assert "x-amz-checksum-crc64nvme" not in both(wire, obj, {**mode, "range": "bytes=0-1"}).headers
+    for answer in (both(wire, obj, {**mode, "range": "bytes=0-"}), both(wire, f"{obj}?partNumber=1", mode)):
+        assert answer.status == 206
+        assert answer.headers["x-amz-checksum-crc64nvme"] == whole.headers["x-amz-checksum-crc64nvme"]
 
 
 @pytest.mark.parametrize(

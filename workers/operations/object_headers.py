@@ -7,6 +7,7 @@ from workers.authorizing import known_bucket
 from workers.body import is_streamed
 from workers.iam.acl import owner_of_new_object
 from workers.operations.access_control import ACL_HEADERS, acl_of_write, stored_form
+from workers.operations.parts import part_checksums
 from workers.operations.refusals import check_object_write
 from workers.protocol.checksums import ALGORITHMS
 from workers.protocol.headers import (
@@ -19,6 +20,7 @@ from workers.protocol.headers import (
     user_metadata,
 )
 from workers.protocol.names import parse_tagging_header
+from workers.protocol.ranges import Range
 from workers.protocol.times import http_date
 from workers.request import Request
 
@@ -50,6 +52,16 @@ def checksum_headers(record: ObjectRecord) -> dict[str, str]:
         return {}
     headers = {ALGORITHMS[name].header: value for name, value in record.checksums.items()}
     headers["x-amz-checksum-type"] = record.checksum_type or "FULL_OBJECT"
+    return headers
+
+
+def range_checksum_headers(record: ObjectRecord, found: Range) -> dict[str, str]:
+    """The stored checksums of a range of an object as headers: of the whole, or of one part; none of other ranges."""
+    if found.length == record.size and record.checksum_type != "COMPOSITE":
+        return checksum_headers(record)
+    headers = {ALGORITHMS[name].header: value for name, value in part_checksums(record, found).items()}
+    if headers:
+        headers["x-amz-checksum-type"] = record.checksum_type
     return headers
 
 

@@ -37,16 +37,39 @@ def part_range(record: ObjectRecord, number: int) -> Range | None:
     return None
 
 
+def part_checksums(record: ObjectRecord, found: Range) -> dict[str, str]:
+    """The checksums, by algorithm, of a range that is exactly one part of an object with a composite checksum.
+
+    They are kept for such objects only. AWS gives them for `partNumber` and for a range that aligns with one part:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+    """
+    table = record.parts
+    if table is None or record.checksum_type != "COMPOSITE":
+        return {}
+    offset = 0
+    before = 0
+    for _, count, size in table.runs:
+        if found.first < offset + count * size:
+            index, rest = divmod(found.first - offset, size)
+            return _checksums(table, before + index + 1) if not rest and found.length == size else {}
+        offset += count * size
+        before += count
+    return {}
+
+
 def parts_after(table: PartTable, marker: int) -> Iterator[PartRecord]:
     """The parts behind the place `marker`, in order and by their places, with their checksums."""
-    algorithm = ALGORITHMS.get(table.algorithm)
     place = 0
     for _, count, size in table.runs:
         for _ in range(count):
             place += 1
             if place > marker:
-                checksums = {}
-                if algorithm is not None:
-                    digest = table.digests[(place - 1) * algorithm.size : place * algorithm.size]
-                    checksums[algorithm.name] = base64.b64encode(digest).decode()
-                yield PartRecord(number=place, size=size, etag="", checksums=checksums)
+                yield PartRecord(number=place, size=size, etag="", checksums=_checksums(table, place))
+
+
+def _checksums(table: PartTable, place: int) -> dict[str, str]:
+    algorithm = ALGORITHMS.get(table.algorithm)
+    if algorithm is None:
+        return {}
+    digest = table.digests[(place - 1) * algorithm.size : place * algorithm.size]
+    return {algorithm.name: base64.b64encode(digest).decode()}

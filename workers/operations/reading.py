@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 from backends.api import ObjectRecord, OpenObject
 from workers.operations.common import check_owner
-from workers.operations.object_headers import checksum_headers, object_headers, wants_checksums
+from workers.operations.object_headers import (
+    checksum_headers,
+    object_headers,
+    range_checksum_headers,
+    wants_checksums,
+)
 from workers.operations.parts import PART_RANGE, part_range
 from workers.operations.refusals import check_object_read
 from workers.operations.versions import head_version, open_version, version_id
@@ -79,6 +84,17 @@ def _describe(request: Request, record: ObjectRecord) -> Response:
 
 def _ranges(request: Request, record: ObjectRecord, response: Response) -> Sequence[Range] | None:
     """What is asked of an object, None for all of it. Adds what the whole or a part is described by."""
+    ranges = _asked_ranges(request, record, response)
+    if record.checksums and wants_checksums(request):
+        if ranges is None:
+            response.headers.update(checksum_headers(record))
+        elif len(ranges) == 1:
+            response.headers.update(range_checksum_headers(record, ranges[0]))
+    return ranges
+
+
+def _asked_ranges(request: Request, record: ObjectRecord, response: Response) -> Sequence[Range] | None:
+    """What is asked of an object, None for all of it. Adds the number of its parts where one of them is asked for."""
     number = request.query.get("partNumber") if request.query else None
     header = request.header("range")
     if number is not None:
@@ -91,8 +107,6 @@ def _ranges(request: Request, record: ObjectRecord, response: Response) -> Seque
             ranges = parse_range(header, record.size)
             if ranges is not None and not _wasteful(ranges, record.size):
                 return ranges
-    if record.checksums and wants_checksums(request):
-        response.headers.update(checksum_headers(record))
     return None
 
 
