@@ -1,4 +1,4 @@
-"""Uploads by an HTML form: what boto3 signs, a browser sends; every refusal leaves nothing behind."""
+"""PostObject, the upload by an HTML form: what boto3 signs, a browser sends; every refusal leaves nothing behind."""
 
 import base64
 import json

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.hostile_corpus import BUCKET, CORPUS, SEED, Hostile, combinations
+from tests.integration.hostile.corpus import CORPUS, combinations
+from tests.integration.hostile.request import BUCKET, SEED, Hostile
 from tests.support.gateway import Gateway
 from tests.support.wire import CREDENTIALS, Answer, ServerClosed, Wire
 

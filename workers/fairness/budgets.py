@@ -10,6 +10,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import redis
@@ -165,7 +166,7 @@ class Budgets:
 
     def _forget(self) -> None:
         """Drop the slices that were not used for longest, beyond the number that is kept."""
-        for name in list(self._scopes)[: max(0, len(self._scopes) - SCOPES)]:
+        for name in list(islice(self._scopes, max(0, len(self._scopes) - SCOPES))):
             if not self._scopes[name].busy:
                 del self._scopes[name]
 

@@ -16,7 +16,7 @@ from backends.api import Caller
 from workers.iam.accounts import ROOT_ACCOUNT, ROOT_ACCOUNT_ID
 from workers.iam.identities import Identities, Identity
 from workers.iam.policy.principals import account_principal
-from workers.iam.records import AccountRecord
+from workers.iam.records import LONGEST_ACCESS_KEY, AccountRecord
 from workers.iam.registry import key_document
 from workers.protocol.errors import S3Error
 from workers.state.table import Table
@@ -193,7 +193,8 @@ class AuthCache:
         return identity, identity.sources
 
     def _look_up(self, access_key: str) -> Identity | None:
-        if self._identities is None:
+        # A longer one is nobody's: so many of them, remembered, would take hundreds of megabytes.
+        if self._identities is None or len(access_key) > LONGEST_ACCESS_KEY:
             return None
         until = self._unknown.get(access_key)
         if until is not None and until > self._clock():

@@ -336,7 +336,8 @@ def decode(data: bytes, kind: type[RecordT]) -> RecordT:
 _NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]+", re.ASCII)
 _PATH: Final = re.compile(r"/|/[\x21-\x7e]+/", re.ASCII)
 _EMAIL: Final = re.compile(r"[\x21-\x3f\x41-\x7e]+@[A-Za-z0-9.-]+", re.ASCII)
-_ACCESS_KEY: Final = re.compile(r"[A-Za-z0-9_.@+-]{3,128}", re.ASCII)
+LONGEST_ACCESS_KEY: Final = 128
+_ACCESS_KEY: Final = re.compile(rf"[A-Za-z0-9_.@+-]{{3,{LONGEST_ACCESS_KEY}}}", re.ASCII)
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
 _CANONICAL: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DESCRIPTION: Final = re.compile(r"[\t\n\r\x20-\x7e\xa1-\xff]*")
@@ -386,7 +387,7 @@ def check_email(email: str) -> str:
 def check_access_key(access_key: str) -> str:
     """The access key if clients can use it: it becomes part of a credential scope. Raises `InvalidInput`."""
     if not _ACCESS_KEY.fullmatch(access_key):
-        raise InvalidInput("AccessKeyId must be 3 to 128 characters of A-Z, a-z, 0-9 and _.@+-")
+        raise InvalidInput(f"AccessKeyId must be 3 to {LONGEST_ACCESS_KEY} characters of A-Z, a-z, 0-9 and _.@+-")
     return access_key
 
 

@@ -166,6 +166,15 @@ def test_twenty_thousand_unknown_keys_cost_the_store_what_the_budget_allows():
     assert world.find() is not None
 
 
+def test_a_key_that_is_too_long_for_anybody_is_neither_looked_for_nor_remembered():
+    world = World()
+    assert world.find("A" * 129) is None
+    assert world.store.reads == []
+    assert not world.auth._unknown
+    longest = world.registry.create_key(world.account.id, access_key="A" * 128).record.access_key
+    assert world.find(longest) is not None
+
+
 def test_known_keys_do_not_suffer_from_unknown_ones():
     world = World(unknown_rate=1, lifetime=30)
     assert world.find() is not None
