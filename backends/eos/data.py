@@ -55,7 +55,9 @@ class HttpData:
             self._context, connect=options.connect_timeout, seconds=options.data_timeout, limit=options.connections
         )
         self._pools = [mgm_pool, fst_pool]
-        self._mgm = Mgm(self._addresses, mgm_pool, self._credentials, retry, self._key)
+        self._mgm = Mgm(
+            self._addresses, mgm_pool, self._credentials, retry, self._key, clear_text=options.clear_text_data
+        )
         self._reader = Reader(self._mgm, fst_pool, retry, verify=options.verify_checksums)
         self._writer = Writer(self._mgm, fst_pool, retry, close_timeout=options.close_timeout)
 

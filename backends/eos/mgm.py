@@ -38,6 +38,12 @@ _STALLED: Final = "Access limit reached"
 """strerror(EISDIR): the one failure that has only its text, because the status is that of all others (500)."""
 
 
+_DOWNGRADED: Final = (
+    "the MGM redirects from https to http: eos::mgm::http::redirect-to-https=1 on the MGM makes it send clients to"
+    " https, and clear_text_data allows data in clear text"
+)
+
+
 class Redirect(NamedTuple):
     """Where a transfer goes: `target` is sent to `address` byte for byte. `fid` is the file's id, 0 if not told."""
 
@@ -109,13 +115,19 @@ class Mgm:
         credentials: Credentials,
         retry: Retry,
         commanding: Credentials | None = None,
+        *,
+        clear_text: bool = False,
     ) -> None:
-        """`commanding` are the credentials of commands, which may be about several directories."""
+        """`commanding` are the credentials of commands, which may be about several directories.
+
+        With `clear_text`, transfers may be sent from an MGM that is asked by https to FSTs that are not.
+        """
         self._addresses = tuple(addresses)
         self._pool = pool
         self._credentials = credentials
         self._commanding = commanding or credentials
         self._retry = retry
+        self._clear_text = clear_text
         self._current = 0
 
     def redirect(
@@ -184,6 +196,8 @@ class Mgm:
             else:
                 if answer.status == 307 and "encURI=" not in answer.headers.get("location", ""):
                     reason = "the MGM points to another one"
+                elif answer.status == 307 and self._downgrades(number, answer):
+                    reason = _DOWNGRADED
                 elif _is_passing(answer, text):
                     reason = f"the MGM answers {answer.status}: {text[:_TEXT_LIMIT]}"
                     if once:
@@ -194,6 +208,11 @@ class Mgm:
             if not self._retry.pause(attempt, started):
                 raise StorageUnavailable(reason)
             attempt += 1
+
+    def _downgrades(self, number: int, answer: Answer) -> bool:
+        """Whether a redirect would have in clear text what is wanted by https: the body, and the capability for it."""
+        secure = self._addresses[number].secure and not self._clear_text
+        return secure and not answer.headers.get("location", "").startswith("https://")
 
     def _exchange(
         self, address: Address, method: str, target: str, fields: Sequence[tuple[str, str]]

@@ -67,6 +67,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         administrator: who acts for the gateway's own root account, its janitor and its operators' commands (uid or gid
             0). Never root: EOS does not let a role be that. Without it they are refused.
         remote_user: how an account is named to the MGM's HTTP end: by `uid` (EOS 5.4 and later) or by `name`.
+        clear_text_data: whether data may go to FSTs in clear text when the MGM, asked by https, sends there.
         tls: for gRPC; `http_tls` for the MGM's and the FSTs' HTTP ends.
         connect_timeout, call_timeout: seconds to connect, and for one call to the MGM.
         find_timeout: seconds for the reading of one directory.
@@ -109,6 +110,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     remote_user: Literal["uid", "name"] = "uid"
     tls: Tls = Tls()
     http_tls: Tls = Tls()
+    clear_text_data: bool = False
     connect_timeout: Positive = 3.0
     call_timeout: Positive = 10.0
     find_timeout: Positive = 120.0

@@ -113,12 +113,37 @@ def test_data_go_through_mutual_tls(mutual: Emulator, files: Certificates) -> No
     round_trip(mutual, tls=settings, http_tls=settings)
 
 
-def test_an_fst_that_clients_are_sent_to_in_clear_text_gets_no_key(tls: Emulator, files: Certificates) -> None:
+def test_no_data_go_in_clear_text_where_the_mgm_is_asked_by_https(tls: Emulator, files: Certificates) -> None:
     """EOS's default: the MGM redirects from https to http, with a capability in the URL."""
+    with opened(tls, tls=files.ca, http_tls=files.ca, retries=1) as backend:
+        bucket = f"bucket-{uuid4().hex[:12]}"
+        backend.create_bucket(ALICE, BucketRecord(name=bucket, created=1))
+        box = Box(backend, ALICE, bucket)
+        box.put("key", b"data")
+        tls.quirks(redirect_https=False)
+        tls.reset_counters()
+        try:
+            for size in SIZES:
+                with pytest.raises(StorageUnavailable, match=r"redirect-to-https=1.*clear_text_data"):
+                    box.put("other", content(size))
+            with pytest.raises(StorageUnavailable, match="redirects from https to http"):
+                box.data("key")
+        finally:
+            tls.quirks(redirect_https=True)
+        counters = tls.counters()
+        assert not [name for name, value in counters.items() if name.startswith("fst.") and value], counters
+        # One that is only now and then sent so is asked again.
+        fault = tls.fault("redirect_plain_http", count=1)
+        assert box.data("key") == b"data"
+        assert tls.hits(fault) == 1
+        tls.clear_faults()
+
+
+def test_an_fst_that_clients_are_sent_to_in_clear_text_gets_no_key(tls: Emulator, files: Certificates) -> None:
     tls.quirks(redirect_https=False)
     tls.reset_counters()
     try:
-        round_trip(tls, tls=files.ca, http_tls=files.ca)
+        round_trip(tls, tls=files.ca, http_tls=files.ca, clear_text_data=True)
     finally:
         tls.quirks(redirect_https=True)
     assert not tls.counters().get("fst.leaked_keys")
@@ -167,7 +192,7 @@ def test_a_certificate_that_is_refused_later_is_unavailability(tls: Emulator, fi
     """FSTs have certificates of their own, which no start looks at."""
     tls.quirks(redirect_https=False)
     try:
-        with opened(tls, tls=files.ca, http_tls=files.ca, retries=1) as backend:
+        with opened(tls, tls=files.ca, http_tls=files.ca, retries=1, clear_text_data=True) as backend:
             bucket = f"bucket-{uuid4().hex[:12]}"
             backend.create_bucket(ALICE, BucketRecord(name=bucket, created=1))
             box = Box(backend, ALICE, bucket)
