@@ -39,7 +39,7 @@ from backends.eos.channel import Channels
 from backends.eos.copying import Copier
 from backends.eos.data import HttpData
 from backends.eos.documents import Documents
-from backends.eos.failures import Missing
+from backends.eos.failures import Missing, StateRefused
 from backends.eos.identity import Identities
 from backends.eos.interfaces import Download, Entry, EntryChanged, Role
 from backends.eos.layout import NAMES, Layout
@@ -153,7 +153,7 @@ class EosBackend(Backend):
                     self._namespace.make_directory(service, path)
         except Missing:
             raise ConfigurationError(f"eos: state: the parent of {state!r} does not exist in EOS") from None
-        except PermissionDenied as error:
+        except (PermissionDenied, StateRefused) as error:
             raise ConfigurationError(f"eos: state: uid {service.uid} may not use or make {state!r}: {error}") from None
 
     def _check_tokens(self) -> None:
@@ -161,7 +161,7 @@ class EosBackend(Backend):
             return
         try:
             self._tokens.headers(self._identities.service, f"{self._layout.state}/-", write=True)
-        except PermissionDenied as error:
+        except (PermissionDenied, StateRefused) as error:
             raise ConfigurationError(f"eos: tokens: EOS gives none: {error}") from None
 
     def close(self) -> None:

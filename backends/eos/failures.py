@@ -35,6 +35,10 @@ class NoAttribute(BackendError):
     """The attribute that is to be removed is not there."""
 
 
+class StateRefused(StorageUnavailable):
+    """EOS refuses the gateway's own account what it needs: no client is to blame, and none can help it."""
+
+
 def raise_for(code: int, text: str) -> NoReturn:
     """Raise what a positive errno of EOS means; `text` is EOS's own, for operators."""
     if code in _REFUSED:

@@ -78,23 +78,26 @@ class Directories:
         self._lock: Final = threading.Lock()
         self._reading: Final[dict[tuple[int, int, str, str], threading.Lock]] = {}
 
-    def get(self, role: Role, path: str, prefix: str = "") -> Known | None:
+    def get(self, role: Role, path: str, prefix: str = "", *, needed: bool = False) -> Known | None:
         """A directory as it is now; None when it is missing, none, or not to be read.
 
-        Entries whose name does not begin with `prefix` may be missing.
+        Entries whose name does not begin with `prefix` may be missing. Raises `PermissionDenied` when it is `needed`.
         """
+        refusal: PermissionDenied | None = None
         for _ in range(_ASKED):
             try:
                 return self._get(role, path, prefix)
             except Missing:
                 return None
-            except PermissionDenied:
+            except PermissionDenied as error:
+                refusal = error
                 # What the account may not read is not there for it. But a page that leaves something out by mistake
-                # looks like a loss, so that EOS has to say it twice.
-                continue
+                # looks like a loss, so that EOS has to say it again.
         if not self._namespace.is_sudoer(_KEY_TIMEOUT):
             # Then it is the gateway that may not read.
             raise StorageUnavailable("EOS does not know the gateway's key as one of a sudoer any more")
+        if needed and refusal is not None:
+            raise refusal
         return None
 
     def _get(self, role: Role, path: str, prefix: str) -> Known | None:
@@ -184,7 +187,9 @@ class BucketTree:
 
     def _get(self, path: str, prefix: str = "") -> Known | None:
         if path not in self._seen:
-            self._seen[path] = self._directories.get(self._role, f"{self._root}/{path}" if path else self._root, prefix)
+            directory = f"{self._root}/{path}" if path else self._root
+            # An empty list of a bucket that may not be read would be taken for the truth.
+            self._seen[path] = self._directories.get(self._role, directory, prefix, needed=not path)
         return self._seen[path]
 
     def _record(self, path: str) -> ObjectRecord | None:

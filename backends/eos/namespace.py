@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import grpc
 
 from backends.api import KeyNotStorable, NoSuchBucket, PermissionDenied, StorageUnavailable
 from backends.eos.channel import Channels, Uncertain
-from backends.eos.failures import Exists, Missing, NotEmpty, raise_for
+from backends.eos.failures import Exists, Missing, NotEmpty, StateRefused, raise_for
 from backends.eos.interfaces import Entry, Role
 from backends.eos.options import Options
 from backends.eos.proto import namespace_pb2 as rpc
@@ -44,6 +45,7 @@ class Namespace:
         self._options: Final = options
         self._channels: Final = channels
         self._key: Final = options.authkey
+        self._service: Final = (options.service.uid, options.service.gid)
 
     # -- looking
 
@@ -73,7 +75,7 @@ class Namespace:
             if kind == rpc.STAT and error.code() is grpc.StatusCode.UNKNOWN and not text:
                 # "Missing" nearly always has a text. Without one the question is asked so that it cannot be mistaken.
                 return self._look(role, path, rpc.FILE) or self._look(role, path, rpc.CONTAINER)
-            raise_for_status(error)
+            self._raise_for_status(role, error)
 
     def find(self, role: Role, path: str, *, beginning: str = "") -> list[Entry]:
         """What a directory holds, itself not included, in no order. Raises `Missing`, `PermissionDenied`.
@@ -88,7 +90,7 @@ class Namespace:
         try:
             answers = self._channels.find(request)
         except grpc.RpcError as error:
-            raise_for_status(error)
+            self._raise_for_status(role, error)
         start = path + "/"
         entries = [entry_of(answer) for answer in answers]
         return [entry for entry in entries if not (entry.directory and entry.path + "/" == start)]
@@ -102,7 +104,7 @@ class Namespace:
         try:
             return self._channels.first(self._find_request(role, path, rpc.FILE), counts)
         except grpc.RpcError as error:
-            raise_for_status(error)
+            self._raise_for_status(role, error)
 
     def _find_request(self, role: Role, path: str, kind: Any) -> rpc.FindRequest:
         return rpc.FindRequest(
@@ -167,7 +169,7 @@ class Namespace:
         """Remove an empty directory; False when it is missing, holds something or may not be removed."""
         try:
             self._exec(role, repeatable=True, rmdir=rpc.NSRequest.RmdirRequest(id=_at(path)))
-        except (Missing, NotEmpty, PermissionDenied):
+        except (Missing, NotEmpty, PermissionDenied, StateRefused):
             return False
         return True
 
@@ -252,7 +254,7 @@ class Namespace:
             try:
                 answer = self._channels.call("Exec", request, repeatable=repeatable)
             except grpc.RpcError as error:
-                raise_for_status(error)
+                self._raise_for_status(role, error)
             outcome = answer.error
             if outcome.code != errno.EROFS or attempt == _SLAVES - 1 or len(self._options.grpc) == 1:
                 break
@@ -260,8 +262,24 @@ class Namespace:
             self._channels.next_mgm()
             time.sleep(min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE))
         if outcome.code:
-            raise_for(abs(outcome.code), outcome.msg)
+            with self._blaming(role):
+                raise_for(abs(outcome.code), outcome.msg)
         return str(outcome.msg)
+
+    def _raise_for_status(self, role: Role, error: grpc.RpcError) -> NoReturn:
+        with self._blaming(role):
+            raise_for_status(error)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _blaming(self, role: Role) -> Iterator[None]:
+        """Tells what EOS refuses the gateway's own account from what it refuses a client's."""
+        try:
+            yield
+        except PermissionDenied as error:
+            if (role.uid, role.gid) == self._service:
+                raise StateRefused(f"EOS refuses the gateway's own account: {error}") from None
+            raise
 
 
 def _at(path: str) -> rpc.MDId:

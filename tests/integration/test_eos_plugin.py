@@ -181,6 +181,14 @@ class TestWhoMayDoWhat:
         with pytest.raises(PermissionDenied):
             put(backend, bucket, "elsewhere", caller=BOB)
 
+    def test_a_bucket_that_may_be_entered_and_not_read_is_refused_rather_than_empty(self, backend, bucket, alice, tree):
+        put(backend, bucket, "dir/key")
+        assert alice.run(chmod=chmod(tree, 0o711))[0] == 0
+        assert get(backend, bucket, "dir/key", BOB) == b"data"
+        assert keys(backend, bucket, BOB, prefix="dir/") == ["dir/key"]
+        with pytest.raises(PermissionDenied):
+            keys(backend, bucket, BOB)
+
     def test_nobody_acts_as_root(self, eos, backend, bucket):
         put(backend, bucket, "key")
         with pytest.raises(PermissionDenied):

@@ -215,6 +215,16 @@ def test_who_may_not_write_to_the_directory_may_not_write_parts(upload: Upload) 
     assert len(upload.load().parts) == 1
 
 
+def test_what_eos_refuses_the_gateway_itself_is_no_refusal_of_the_client(eos: Emulator, upload: Upload) -> None:
+    parts = upload.put_all(bodies(2))
+    eos.fault("find_abort", path="/s3/uploads/", status=7)
+    with pytest.raises(StorageUnavailable, match="the gateway's own account"):
+        upload.complete(parts)
+    eos.clear_faults()
+    upload.complete(parts)
+    assert data_of(upload) == b"".join(bodies(2))
+
+
 def test_what_is_left_of_an_upload_that_was_being_removed_is_swept(eos: Emulator, backend: Backend) -> None:
     upload = Upload.begin(Box(backend, ALICE, "uploads"), "dir/left")
     part = upload.put(1, content(PART))
