@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import trustme
 from botocore.config import Config
 
 KEYS = {"SHARDGATE_ACCESS_KEY": "loadtest", "SHARDGATE_SECRET_KEY": "loadtest-secret"}
@@ -23,10 +24,14 @@ PATIENCE = 60.0
 
 
 class Emulator:
-    """A running emulator's administration end. `status` is what it said when it was ready."""
+    """A running emulator's administration end. `status` is what it said when it was ready.
 
-    def __init__(self, status: dict[str, Any]) -> None:
+    `ca` is the file of the authority that its certificates are from, "" where it speaks no TLS.
+    """
+
+    def __init__(self, status: dict[str, Any], ca: str = "") -> None:
         self.status = status
+        self.ca = ca
         self.root: str = status["instance"]
 
     def admin(self, method: str, path: str, document: Any = None) -> Any:
@@ -46,23 +51,28 @@ class Emulator:
         """The plugin's options for this emulator."""
         return {
             "grpc": [f"127.0.0.1:{port}" for port in self.status["grpc"]],
-            "mgm": [f"http://127.0.0.1:{port}" for port in self.status["mgm"]],
+            "mgm": [f"{'https' if self.ca else 'http'}://127.0.0.1:{port}" for port in self.status["mgm"]],
             "authkey": "emulator",
             "state": f"{self.root}/s3",
             "root": f"{self.root}/buckets",
             "service": {"uid": 900, "gid": 900},
             "administrator": {"uid": 1000, "gid": 1000},
             "anonymous": {"uid": 1000, "gid": 1000},
-            "tls": {"enabled": False},
+            "tls": {"ca": self.ca} if self.ca else {"enabled": False},
+            **({"http_tls": {"ca": self.ca}} if self.ca else {}),
             **changes,
         }
 
 
 @contextmanager
-def emulator(directory: Path, *options: str, mgms: int = 1, fsts: int = 2) -> Iterator[Emulator]:
-    """An emulator on free ports, with the directories that the plugin needs."""
+def emulator(directory: Path, *options: str, mgms: int = 1, fsts: int = 2, tls: bool = False) -> Iterator[Emulator]:
+    """An emulator on free ports, with the directories that the plugin needs; with `tls`, nobody speaks clear text."""
     command = [sys.executable, "-m", "backends.eos.emulator", "--data-dir", str(directory)]
     command += ["--grpc-port", "0", "--mgm-port", "0"] * mgms + ["--fst-port", "0"] * fsts + ["--admin-port", "0"]
+    ca = ""
+    if tls:
+        ca, secured = _secured(directory.parent)
+        command += secured
     with (directory.parent / "emulator.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=log)
     try:
@@ -70,13 +80,24 @@ def emulator(directory: Path, *options: str, mgms: int = 1, fsts: int = 2) -> It
         line = process.stdout.readline()
         if not line:
             raise RuntimeError(f"the emulator ended, see {log.name}")
-        eos = Emulator(json.loads(line))
+        eos = Emulator(json.loads(line), ca)
         eos.admin("POST", "/directory", {"path": f"{eos.root}/s3", "uid": 900, "gid": 900, "mode": "700"})
         eos.admin("POST", "/directory", {"path": f"{eos.root}/buckets", "uid": 1000, "gid": 1000, "mode": "755"})
         yield eos
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+def _secured(directory: Path) -> tuple[str, list[str]]:
+    """A new authority's file, and the options of an emulator with a certificate of its."""
+    ca, certificate, key = (str(directory / f"{name}.pem") for name in ("authority", "certificate", "key"))
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(ca)
+    Path(certificate).write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return ca, ["--tls-cert", certificate, "--tls-key", key, "--quirk", "redirect_https=on"]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import random
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,9 +33,13 @@ def body_of(content: tuple[int, int]) -> bytes:
 
 @dataclass
 class Report:
-    """What clients saw. `wrong` and `lost` are sentences, and there must be none."""
+    """What clients saw. `wrong` and `lost` are sentences, and there must be none.
+
+    `hits` counts the calls that a fault applied to, None where it has no such number.
+    """
 
     requests: int = 0
+    hits: int | None = None
     errors: collections.Counter[str] = field(default_factory=collections.Counter)
     wrong: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -48,8 +52,16 @@ class Report:
         self.lost += other.lost
 
 
+Observer = Callable[[str, float, Exception | None], None]
+"""Is told of each request: the operation, the seconds that it took, and how it failed."""
+
+
+def _unobserved(operation: str, seconds: float, failure: Exception | None) -> None:
+    """Tells nobody."""
+
+
 class Traffic:
-    """One client."""
+    """One client. `observe` is told of its requests."""
 
     def __init__(self, s3: Any, bucket: str, number: int, part: int = PART) -> None:
         self._s3 = s3
@@ -60,15 +72,16 @@ class Traffic:
         self._seeds = iter(range(number * 10_000_000, (number + 1) * 10_000_000))
         self.report = Report()
         self.ranges = True
+        self.observe: Observer = _unobserved
         self.known: dict[str, set[Content]] = {f"{self._prefix}{'dir/' * (n % 3)}key {n}": {None} for n in range(KEYS)}
 
-    def run(self, stop: threading.Event) -> None:
-        """Send requests until told to stop."""
-        steps: list[Callable[[str], None]] = [
+        self._steps: list[Callable[[str], None]] = [
             *[self.put] * 4, *[self.get] * 4, self.get_range, self.head, self.delete, self.list, self.multipart,
         ]  # fmt: skip
-        while not stop.is_set():
-            self._random.choice(steps)(self._random.choice(list(self.known)))
+
+    def step(self) -> None:
+        """Do one thing with one key; what comes of it is in the report."""
+        self._random.choice(self._steps)(self._random.choice(list(self.known)))
 
     def check(self) -> None:
         """Read every key: after the faults, with nothing in the way."""
@@ -82,16 +95,22 @@ class Traffic:
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         """The answer, or None for a failure, which is counted."""
         self.report.requests += 1
+        began = time.perf_counter()
+        failure: Exception | None = None
         try:
             return operation(Bucket=self._bucket, **arguments)
         except ClientError as error:
             # Those are answers: `_refused` holds them against what is known.
             if self._code(error)[:3] not in ("404", "416"):
                 self.report.errors[self._code(error)] += 1
+                failure = error
             raise
         except (BotoCoreError, HTTPError, OSError) as error:
             self.report.errors[type(error).__name__] += 1
+            failure = error
             raise
+        finally:
+            self.observe(operation.__name__, time.perf_counter() - began, failure)
 
     @staticmethod
     def _code(error: ClientError) -> str:

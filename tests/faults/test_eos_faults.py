@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -74,3 +77,21 @@ def test_nothing_acknowledged_is_lost_when_the_mgm_fails_over(servers: tuple[Emu
     report = eos_faults.run(eos, clients, case, 3.0)
     assert not report.wrong, report.wrong
     assert not report.lost, report.lost
+
+
+def test_users_of_locust_follow_no_redirect_into_clear_text() -> None:
+    command = [sys.executable, "-m", "loadtest.eos_faults", "--traffic", "locust", "--clients", "2", "--seconds", "2"]
+    done = subprocess.run(
+        [*command, "--workers", "1", "--only", "redirect_plain_http"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, fault, hits, requests, _, losses, _ = (cell.strip() for cell in done.stdout.splitlines()[-1].split("|"))
+    assert (fault, losses) == ("redirect_plain_http", "0")
+    assert int(hits)
+    assert int(requests)
+    assert "of them failed" in done.stderr
