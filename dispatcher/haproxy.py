@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from dispatcher.front import READY_PATH
-from workers.protocol.errors import S3Error, render_error
+from dispatcher.refusals import BAD_HEAD, LATE_HEAD, REFUSALS, error_lines
 from workers.settings import Settings
 
 BACKEND: Final = "shards"
@@ -37,26 +37,14 @@ IDLE_CONNECTIONS: Final = 1000
 # Closing idle connections is left to HAProxy: a shard that did it could cross a request on its way.
 SHARD_KEEPALIVE: Final = 3600.0
 
+_LOG: Final = (
+    "proxy: %ci:%cp %[var(txn.method)] %[var(txn.path)] %[var(txn.status)] %ts shard=%s requests=%sc time=%Tt ms id=%ID"
+)
 _BODY_MARGIN: Final = 10.0
 _REWRITE_BYTES: Final = 1024
 _MAX_HEADERS: Final = 128
 _SPARE_DESCRIPTORS: Final = 200
 _RATE_SECONDS: Final = 5
-
-_ERRORS: Final[tuple[tuple[int, str, str], ...]] = (
-    # status, code, message ("" is the catalogue's)
-    (400, "BadRequest", ""),
-    (403, "AccessDenied", ""),
-    (405, "MethodNotAllowed", ""),
-    (408, "RequestTimeout", ""),
-    (413, "EntityTooLarge", ""),
-    (429, "SlowDown", ""),
-    (500, "InternalError", ""),
-    (501, "NotImplemented", ""),
-    (502, "InternalError", ""),
-    (503, "SlowDown", ""),
-    (504, "ServiceUnavailable", "The server did not answer in time. Please try again."),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +61,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where this HAProxy listens and is reached. `bind` is in HAProxy's notation, such as `fd@3` or `:9000`."""
+    """Where this HAProxy listens and is reached. `bind` is in HAProxy's notation, such as `fd@3` or `:9000`.
+
+    `script` is a file with `refusals.lua()`, None for a HAProxy without Lua. `log` is `stderr` or `fd@NUMBER`.
+    """
 
     bind: str
     stats_socket: Path
     certificate: Path | None = None
+    script: Path | None = None
+    log: str = "stderr"
 
 
 def render(settings: Settings, place: Place, servers: Iterable[Server], *, descriptors: int | None = None) -> str:
@@ -92,6 +85,7 @@ def render(settings: Settings, place: Place, servers: Iterable[Server], *, descr
         _defaults(settings),
         _frontend(settings, place, clients),
         *(_backend(settings, servers, name) for name in BACKENDS),
+        *(_refusal(name) for name in REFUSALS if place.script is not None),
     )
     return "# Written by shardgate; changes are lost.\n\n" + "\n".join(sections)
 
@@ -117,18 +111,19 @@ def server_arguments(server: Server, *, checked: bool = True) -> str:
 
 
 def _global(settings: Settings, place: Place, clients: int) -> str:
+    script = f"    lua-load {_quoted(place.script)}\n" if place.script is not None else ""
     return f"""\
 global
     maxconn {clients}
     stats socket {_quoted(place.stats_socket)} mode 600 level admin
     stats timeout 30s
-    log stderr format raw daemon notice
+    log {place.log} format raw daemon notice
     hard-stop-after {_milliseconds(settings.graceful_timeout)}
     tune.bufsize {_buffer_bytes(settings)}
     tune.maxrewrite {_REWRITE_BYTES}
     tune.http.maxhdr {_MAX_HEADERS}
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
-"""
+{script}"""
 
 
 def _buffer_bytes(settings: Settings) -> int:
@@ -144,7 +139,7 @@ defaults
     option dontlognull
     option dontlog-normal
     option log-separate-errors
-    log-format "proxy: %ci:%cp %HM %HP %ST %tsc shard=%s requests=%sc time=%Tt ms"
+    log-format "{_LOG}"
     timeout connect 2s
     timeout http-request {_milliseconds(settings.head_timeout)}
     timeout http-keep-alive {_milliseconds(settings.keepalive)}
@@ -165,7 +160,7 @@ defaults
     srvtcpka-intvl 2s
     srvtcpka-cnt 3
 """
-    return timing + "\n".join(_error_lines()) + "\n"
+    return timing + "\n".join(error_lines()) + "\n"
 
 
 def _frontend(settings: Settings, place: Place, clients: int) -> str:
@@ -175,23 +170,46 @@ def _frontend(settings: Settings, place: Place, clients: int) -> str:
         f"    bind {_quoted(place.bind)}{tls}",
         f"    maxconn {clients}",
         *_client_limits(settings),
-        f"    monitor-uri {DISPATCHER_PATH}",
-        f"    monitor fail if {{ nbsrv({BACKEND}) lt 1 }}",
         "    unique-id-format %{+X}o%Ts%rt%pid",
-        *_place_lines(settings.virtual_host_domains),
-        # A client that was refused before it was asked for its body does not send it. HAProxy still expects it, and
-        # would take the next head on this connection for it: the client has to hear that the connection ends.
-        "    http-request set-var(txn.expects) bool(true) if { req.hdr(expect) -m found }",
-        "    http-after-response set-header connection close if { var(txn.expects) -m bool } { status ge 300 }",
-        f"    http-request disable-l7-retry unless {{ method {' '.join(IDEMPOTENT)} }}",
+        *(_inspection(settings, place) if place.script is not None else ()),
         f"    use_backend {LAST_RESORT} if {{ nbsrv({BACKEND}) lt 1 }}",
         f"    default_backend {BACKEND}",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _inspection(settings: Settings, place: Place) -> list[str]:
+    """Rules that let nothing but requests on to HTTP.
+
+    Two kinds go on unseen. A target is needed twice for the look, so that a head beyond half of the buffer cannot be
+    judged; and a client that has agreed on HTTP/2 could not read an answer of HTTP/1.
+    """
+    limit = _milliseconds(settings.head_timeout)
+    late = f"{{ date(0,ms),sub(sess.began) ge {limit.removesuffix('ms')} }}"
+    half, full = _buffer_bytes(settings) // 2 - _REWRITE_BYTES, _buffer_bytes(settings) - _REWRITE_BYTES
+    return [
+        "    mode tcp",
+        "    tcp-request session set-var(sess.began) date(0,ms)",
+        f"    tcp-request inspect-delay {limit}",
+        *(["    tcp-request content switch-mode http if { ssl_fc_alpn h2 }"] if place.certificate else []),
+        "    tcp-request content switch-mode http if HTTP",
+        # By way of a variable, since a rule about the length itself would wait for more to come.
+        "    tcp-request content set-var(txn.came) req.len",
+        f"    tcp-request content reject if {{ var(txn.came) -m int 0 }} !{late}",
+        f"    tcp-request content switch-mode http if {{ var(txn.came) -m int {half}:{full - 1} }}",
+        # In a backend, since HAProxy 2.6.12 ends with a segmentation fault when the frontend's own rules have a service
+        # and its default backend is one of HTTP.
+        f"    use_backend {LATE_HEAD} if !HTTP {late}",
+        f"    use_backend {BAD_HEAD} if !HTTP",
+    ]
+
+
+def _refusal(name: str) -> str:
+    return f"backend {name}\n    mode tcp\n    no log\n    tcp-request content use-service lua.{name}\n"
+
+
 def _client_limits(settings: Settings) -> list[str]:
-    """Limits of connections and requests by address. The rate is an average, so that SDKs may come in bursts."""
+    """Limits of connections by address, and the count of requests that `_request_lines` looks at."""
     connections, requests = settings.connections_per_client, settings.requests_per_client
     if not connections and not requests:
         return []
@@ -202,22 +220,32 @@ def _client_limits(settings: Settings) -> list[str]:
     ]
     if connections:
         lines.append(f"    tcp-request connection reject if {{ sc0_conn_cur gt {connections} }}")
-    if requests:
-        limit = requests * _RATE_SECONDS
+    return lines
+
+
+def _request_lines(settings: Settings) -> list[str]:
+    """Rules of every request. They stand in the backends, since a connection becomes one of HTTP on its way there."""
+    asked = f"{{ path {DISPATCHER_PATH} }}"
+    lines = [
+        f"    http-request deny deny_status 503 if {asked} {{ nbsrv({BACKEND}) lt 1 }}",
+        f"    http-request return status 200 content-type text/plain string usable if {asked}",
+        "    http-request set-var(txn.method) method",
+        "    http-request set-var(txn.path) path",
+    ]
+    if settings.requests_per_client:
+        # The rate is an average, so that SDKs may come in bursts.
+        limit = settings.requests_per_client * _RATE_SECONDS
         lines.append(f"    http-request deny deny_status 503 if {{ sc0_http_req_rate gt {limit} }}")
-    return lines
-
-
-def _error_lines() -> list[str]:
-    """HAProxy's own answers as S3's error documents, with an id that its log has, too."""
-    lines = []
-    for status, code, message in _ERRORS:
-        error = S3Error(code, message or None)
-        document = render_error(error, resource="", request_id="%[unique-id]", host_id="dispatcher").decode()
-        headers = "hdr x-amz-request-id %[unique-id]" + (" hdr retry-after 1" if status in (429, 503) else "")
-        text = document.replace("\n", "").replace("'", "&apos;")
-        lines.append(f"    http-error status {status} content-type application/xml lf-string '{text}' {headers}")
-    return lines
+    return [
+        *lines,
+        *_place_lines(settings.virtual_host_domains),
+        # A client that was refused before it was asked for its body does not send it. HAProxy still expects it, and
+        # would take the next head on this connection for it: the client has to hear that the connection ends.
+        "    http-request set-var(txn.expects) bool(true) if { req.hdr(expect) -m found }",
+        "    http-after-response set-header connection close if { var(txn.expects) -m bool } { status ge 300 }",
+        "    http-after-response set-var(txn.status) status",
+        f"    http-request disable-l7-retry unless {{ method {' '.join(IDEMPOTENT)} }}",
+    ]
 
 
 def _place_lines(domains: tuple[str, ...]) -> list[str]:
@@ -245,6 +273,7 @@ def _backend(settings: Settings, servers: Iterable[Server], name: str) -> str:
     checked = name == BACKEND
     lines = [
         f"backend {name}",
+        *_request_lines(settings),
         *(f"    {line}" for line in ALGORITHM),
         f"    hash-balance-factor {settings.balance_factor}",
         "    retry-on conn-failure empty-response",
@@ -257,6 +286,8 @@ def _backend(settings: Settings, servers: Iterable[Server], name: str) -> str:
             f"    http-check send meth GET uri {READY_PATH} ver HTTP/1.1 hdr host dispatcher",
             '    http-check expect rstring "\\"backend\\": *\\"ok\\""',
         ]
+    else:
+        lines.append("    no log")  # of the same servers' comings and goings
     for server in servers:
         state = "" if server.accepting else " disabled"
         lines.append(f"    server {server.name} {server_arguments(server, checked=checked)}{state}")

@@ -7,7 +7,8 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from statsd import StatsClient
 
 from dispatcher.announcer import health_of
 from dispatcher.haproxy import BACKEND, BACKENDS
+from dispatcher.refusals import REFUSALS
 from dispatcher.runtime_api import RuntimeApi, RuntimeApiError
 from dispatcher.shard import Phase, ShardProcess, cpu_seconds, session_pids
 from workers.settings import Settings
@@ -24,20 +26,23 @@ from workers.state.redis import informations
 
 INTERVAL: Final = 5.0
 
+# A connection becomes one of HTTP on its way to a backend, so that the frontend knows little of requests.
 _FRONTEND_COUNTERS: Final = {
-    "requests": ("req_tot",),
-    **{f"responses.{kind}": (f"hrsp_{kind}",) for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")},
     "bytes.in": ("bin",),
     "bytes.out": ("bout",),
-    "refused": ("dreq", "dcon", "dses"),
+    "refused": ("dcon", "dses"),
     "malformed": ("ereq",),
 }
 _BACKEND_COUNTERS: Final = {
+    "requests": ("req_tot",),
+    **{f"responses.{kind}": (f"hrsp_{kind}",) for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")},
+    "refused": ("dreq",),
     "retries": ("wretr",),
     "redispatches": ("wredis",),
     "connect_errors": ("econ",),
     "response_errors": ("eresp",),
 }
+_REFUSAL_COUNTERS: Final = {"malformed": ("stot",)}
 _REDIS_GAUGES: Final = {
     "memory": "used_memory",
     "memory_limit": "maxmemory",
@@ -147,7 +152,12 @@ class FleetMetrics:
         }
         for name, value in gauges.items():
             pipeline.gauge(f"{self._dispatcher}.{name}", value)
-        for name, value in _counters(front, _FRONTEND_COUNTERS, back):
+        refusals = [row for row in rows if row["svname"] == "BACKEND" and row["pxname"] in REFUSALS]
+        counts: Counter[str] = Counter()
+        for found, table in ((front, _FRONTEND_COUNTERS), (back, _BACKEND_COUNTERS), (refusals, _REFUSAL_COUNTERS)):
+            for name, columns in table.items():
+                counts[name] += sum(_total(found, column) for column in columns)
+        for name, value in counts.items():
             pipeline.incr(f"{self._dispatcher}.{name}", self._since(name, value))
         if self._certificate is not None:
             days = _days_left(api, self._certificate)
@@ -180,14 +190,6 @@ class FleetMetrics:
 def plain(name: str) -> str:
     """A name as one part of a metric's."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)
-
-
-def _counters(
-    front: Sequence[Mapping[str, str]], names: Mapping[str, Sequence[str]], back: Sequence[Mapping[str, str]]
-) -> Iterator[tuple[str, int]]:
-    for rows, table in ((front, names), (back, _BACKEND_COUNTERS)):
-        for name, columns in table.items():
-            yield name, sum(_total(rows, column) for column in columns)
 
 
 def _total(rows: Sequence[Mapping[str, str]], column: str) -> int:

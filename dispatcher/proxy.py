@@ -21,7 +21,9 @@ from typing import Final
 from dispatcher.fleet import dump_servers, load_servers
 from dispatcher.front import listen
 from dispatcher.haproxy import Place, Server, render
+from dispatcher.log_pipe import LogPipe
 from dispatcher.processes import Child, SupervisionError, describe_status, tethered
+from dispatcher.refusals import lua
 from dispatcher.runtime_api import RuntimeApi, RuntimeApiError
 from dispatcher.statedir import StateDirectory
 from workers.settings import Settings
@@ -59,10 +61,13 @@ class Proxy:
         self._configuration = state.run / "haproxy.cfg"
         self._roster = state.path / "fleet.json"
         self._certificate = state.run / "tls.pem"
+        self._script = state.run / "haproxy.lua"
+        self._knows_lua = False
         self._certificate_stamp: tuple[float, ...] = ()
         self._next_look = 0.0
         self._lock = threading.Lock()
         self._listener: socket.socket | None = listen(settings)
+        self._log = LogPipe()
         self._leaving: list[tuple[Child, float]] = []
         self._stopping = False
         self._stop_by = 0.0
@@ -88,9 +93,9 @@ class Proxy:
 
     def start(self, servers: Iterable[Server]) -> None:
         """Check the configuration and start. Raises SupervisionError with HAProxy's own words."""
+        self._check_program()
         self.remember(servers)
         self._take_certificate()
-        self._check_version()
         self._check()
         self.child.start()
 
@@ -158,6 +163,7 @@ class Proxy:
         if self._settings.listen_socket is not None:
             self._settings.listen_socket.unlink(missing_ok=True)
         self.api.path.unlink(missing_ok=True)
+        self._log.close()
 
     def _children(self) -> list[Child]:
         successor = [self._successor] if self._successor is not None else []
@@ -166,9 +172,11 @@ class Proxy:
     def _make_child(self) -> Child:
         return Child(
             "haproxy",
+            # Without -q it would write what befalls servers twice. With it, standard error stays silent.
             [self._program, "-db", "-q", "-f", str(self._configuration)],
             # Without a supervisor the shards are gone, too: nothing is left to finish.
             death_signal=signal.SIGTERM,
+            keep_fds=lambda: [self._log.descriptor],
             listen_fd=lambda: self._listener.fileno() if self._listener is not None else -1,
         )
 
@@ -200,7 +208,10 @@ class Proxy:
             bind="fd@3",
             stats_socket=self.api.path,
             certificate=self._certificate if self._settings.tls_certificate is not None else None,
+            script=self._script if self._knows_lua else None,
+            log=f"fd@{self._log.descriptor}",
         )
+        _replace(self._script, lua())
         _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = None if descriptors == resource.RLIM_INFINITY else descriptors
         _replace(self._configuration, render(self._settings, place, self.servers, descriptors=limit))
@@ -211,11 +222,15 @@ class Proxy:
             complaints = [line for line in (found.stderr + found.stdout).splitlines() if "[ALERT]" in line]
             raise SupervisionError(f"haproxy refuses its configuration: {' '.join(complaints).strip()}")
 
-    def _check_version(self) -> None:
-        found = re.search(r"version (\d+)\.(\d+)", self._ask("-v").stdout)
+    def _check_program(self) -> None:
+        said = self._ask("-vv").stdout
+        found = re.search(r"version (\d+)\.(\d+)", said)
         if found is None or (int(found[1]), int(found[2])) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise SupervisionError(f"haproxy: {self._program} is not HAProxy {oldest} or later")
+        self._knows_lua = "+LUA" in said
+        if not self._knows_lua:
+            self._say("this haproxy is built without Lua: it answers what is no request in HTML")
 
     def _ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         listen_fd = -1 if self._listener is None else self._listener.fileno()
@@ -227,7 +242,7 @@ class Proxy:
                 text=True,
                 timeout=_CHECK_PATIENCE,
                 check=False,
-                pass_fds=[] if listen_fd < 0 else [listen_fd],
+                pass_fds=[self._log.descriptor, *([] if listen_fd < 0 else [listen_fd])],
                 stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.TimeoutExpired) as error:

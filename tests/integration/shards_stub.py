@@ -19,6 +19,7 @@ from typing import Any
 
 from dispatcher.haproxy import BACKEND, Place, Server, render
 from dispatcher.proxy import find_haproxy
+from dispatcher.refusals import lua
 from dispatcher.runtime_api import RuntimeApi
 from tests.support.gateway import free_port, wait_until
 from workers.settings import load_settings
@@ -128,12 +129,18 @@ class StubFleet:
         self._settings = load_settings({"state_dir": str(home), **settings}, {})
         self.configuration = home / f"haproxy-{self.port}.cfg"
         self.log = home / f"haproxy-{self.port}.log"
-        place = Place(f"127.0.0.1:{self.port}", self._socket)
+        script = home / "haproxy.lua"
+        script.write_text(lua())
         servers = [stub.server() for stub in stubs]
-        self.configuration.write_text(render(self._settings, place, servers, descriptors=4000))
         with self.log.open("wb") as log:
+            number = log.fileno()
+            place = Place(f"127.0.0.1:{self.port}", self._socket, script=script, log=f"fd@{number}")
+            self.configuration.write_text(render(self._settings, place, servers, descriptors=4000))
             self._process = subprocess.Popen(
-                [find_haproxy(self._settings), "-db", "-q", "-f", str(self.configuration)], stderr=log, stdout=log
+                [find_haproxy(self._settings), "-db", "-q", "-f", str(self.configuration)],
+                stderr=log,
+                stdout=log,
+                pass_fds=[number],
             )
         self.api = RuntimeApi(self._socket)
         wait_until(self.answers, what="haproxy")

@@ -1,13 +1,14 @@
 """What HAProxy does by the dispatcher's configuration: placement, retries, limits, and what it leaves alone."""
 
 import re
+import select
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from dispatcher.fleet import commands
 from dispatcher.haproxy import BACKEND
 from dispatcher.registry import number_of
 from tests.integration.shards_stub import Stub, StubFleet
+from tests.support.gateway import wait_until
 
 KEYS = [f"/bucket-{number % 7}/directory/key%20{number}" for number in range(240)]
 
@@ -270,12 +272,94 @@ def test_a_shard_that_does_not_answer_is_504(fleet):
     assert_document(answer, "ServiceUnavailable")
 
 
-def test_a_slow_head_is_given_up(pair):
+def exchange(fleet: StubFleet, *pieces: bytes) -> HTTPResponse:
+    """The last answer on one connection to pieces that are sent one after the other."""
+    with connect(fleet) as client:
+        for piece in pieces:
+            if piece:
+                client.sendall(piece)
+            answer = HTTPResponse(client, method="GET")
+            answer.begin()
+            answer.text = answer.read().decode()  # type: ignore[attr-defined]
+        return answer
+
+
+HEAD = b"GET /b/k HTTP/1.1\r\nHost: h\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET\r\n\r\n",
+        b"GET /b k HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /b/\xff HTTP/1.1\r\nHost: h\r\n\r\n",
+        HEAD + b"x y: 1\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        HEAD + b"Host: other\r\n\r\n",
+        HEAD + b"x: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+    ],
+    ids=["one-word", "blank", "raw", "name", "lengths", "hosts", "endless", "tls"],
+)
+def test_what_is_no_request_gets_a_document(pair, head):
+    answer = exchange(pair, head)
+    assert answer.status == 400
+    assert answer.headers["connection"] == "close"
+    assert_document(answer, "BadRequest")
+    assert pair.ask("/b/k").status == 200
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /b/k HT"])
+def test_a_slow_head_is_given_up(pair, begin):
+    began = time.monotonic()
+    answer = exchange(pair, begin)
+    assert answer.status == 408
+    assert_document(answer, "RequestTimeout")
+    assert 1 < time.monotonic() - began < 6
+
+
+def test_a_head_that_drips_is_given_up(pair):
     with connect(pair) as client:
-        client.sendall(b"GET /b/k HT")
-        began = time.monotonic()
+        client.sendall(HEAD)
+        for _ in range(100):
+            client.sendall(b"a: b\r\n")
+            if select.select([client], [], [], 0.2)[0]:
+                break
         assert client.recv(100).startswith(b"HTTP/1.1 408 ")
-        assert 1 < time.monotonic() - began < 6
+
+
+def test_heads_behind_the_first_are_refused_too(pair):
+    """By HAProxy's HTTP itself, which has no documents."""
+    with connect(pair) as client:
+        client.sendall(HEAD + b"\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        client.sendall(b"GET\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_the_log_has_what_haproxy_answered_itself(fleet):
+    one = fleet("shard-1", requests_per_client="1")
+    assert one.ask("/b/fine?X-Amz-Signature=secret").status == 200
+    broken = one.ask("/b/break?X-Amz-Signature=secret")
+    refused = exchange(one, b"GET\r\n\r\n")
+    connect(one).close()  # asks for nothing
+    assert one.ask("/-/dispatcher").status == 200
+    limited = [one.ask("/b/many") for _ in range(10)][-1]
+
+    def line_of(answer: HTTPResponse) -> str:
+        wanted = f"id={answer.headers['x-amz-request-id']}"
+        found = [line for line in one.log.read_text().splitlines() if line.endswith(wanted)]
+        return found[0] if found else ""
+
+    wait_until(lambda: line_of(limited), what="the last line")
+    assert re.match(r"proxy: 127\.0\.0\.1:\d+ GET /b/break 502 SH shard=shard-1 ", line_of(broken))
+    assert re.match(r"proxy: 127\.0\.0\.1:\d+ - - 400 no request ", line_of(refused))
+    assert re.match(r"proxy: 127\.0\.0\.1:\d+ GET /b/many 503 PR ", line_of(limited))
+    text = one.log.read_text()
+    assert all(line.startswith("proxy: ") for line in text.splitlines()), text
+    for word in ("fine", "secret", "/-/"):
+        assert word not in text
+    assert text.count("- - 400") == 1
 
 
 def test_one_address_gets_so_many_connections(fleet):

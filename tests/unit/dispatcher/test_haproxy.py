@@ -7,6 +7,7 @@ import pytest
 
 from dispatcher.haproxy import Place, Server, render, server_arguments, template
 from dispatcher.proxy import find_haproxy
+from dispatcher.refusals import lua
 from workers.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +20,10 @@ SERVERS = [
 def rendered(tmp_path: Path, bind: str = "127.0.0.1:1", **settings: object) -> str:
     descriptors = settings.pop("descriptors", None)
     made = load_settings(settings, {}, base=tmp_path)
-    return render(made, Place(bind, tmp_path / "a b's.sock"), SERVERS, descriptors=descriptors)  # type: ignore[arg-type]
+    script = tmp_path / "a script's.lua"
+    script.write_text(lua())
+    place = Place(bind, tmp_path / "a b's.sock", script=script)
+    return render(made, place, SERVERS, descriptors=descriptors)  # type: ignore[arg-type]
 
 
 def check(configuration: Path) -> str:
