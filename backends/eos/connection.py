@@ -180,7 +180,7 @@ class Connection:
         first, *lines = head.split("\r\n")
         protocol, _, rest = first.partition(" ")
         number, _, reason = rest.partition(" ")
-        if not protocol.startswith("HTTP/1.") or len(number) != 3 or not number.isdigit():
+        if not protocol.startswith("HTTP/1.") or len(number) != 3 or not (number.isascii() and number.isdigit()):
             self.reusable = False
             raise Broken(f"{self.address}: {first[:80]!r} is no status line")
         headers: dict[str, str] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from workers.iam.directory import AccountDirectory, trust_policy
-from workers.iam.records import NotFound, RoleRecord, check_description
+from workers.iam.records import RoleRecord, check_description
 from workers.protocol.xml import Node
+from workers.query.boundaries import bounded, wanted_boundary
 from workers.query.caller import account_of, registry_of
 from workers.query.rendering import details, members, paged, reply, role_nodes
 from workers.query.resources import below, iam_operation, role_resource
@@ -17,9 +18,7 @@ from workers.request import Request, Response
 def create_role(request: Request) -> Response:
     """Make a role of the caller's account."""
     parameters, registry, account = request.payload, registry_of(request), account_of(request)
-    boundary = parameters.get("PermissionsBoundary")
-    if boundary and registry.policies.by_arn(account, boundary) is None:
-        raise NotFound(f"Scope ARN: {boundary[:600]} does not exist or is not attachable.")
+    boundary = wanted_boundary(request)
     role = registry.roles.create(
         account,
         parameters.require("RoleName"),
@@ -30,13 +29,7 @@ def create_role(request: Request) -> Response:
         tags=parameters.pairs("Tags"),
         principal_key=AccountDirectory(registry).principal_key,
     )
-    if boundary:
-        try:
-            registry.roles.set_boundary(account, role.name, boundary)
-        except NotFound:
-            registry.roles.remove(account, role.name)
-            raise
-        role = replace(role, boundary=boundary)
+    role = bounded(registry.roles, account, role, boundary, lambda: registry.roles.remove(account, role.name))
     return reply(request, [("Role", _nodes(request, role) + details(role))])
 
 

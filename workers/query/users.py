@@ -20,6 +20,7 @@ from workers.iam.records import (
 )
 from workers.iam.registry import FoundKey
 from workers.protocol.query import QueryError
+from workers.query.boundaries import bounded, wanted_boundary
 from workers.query.caller import account_of, registry_of, user_name
 from workers.query.rendering import details, key_nodes, members, paged, reply, user_nodes, when
 from workers.query.resources import account_resource, below, iam_operation, key_resource, user_resource
@@ -32,19 +33,11 @@ _ALIAS: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]", re.ASCII)
 def create_user(request: Request) -> Response:
     """Make a user of the caller's account."""
     parameters, registry, account = request.payload, registry_of(request), account_of(request)
-    boundary = parameters.get("PermissionsBoundary")
-    if boundary and registry.policies.by_arn(account, boundary) is None:
-        raise NotFound(f"Scope ARN: {boundary[:600]} does not exist or is not attachable.")
+    boundary = wanted_boundary(request)
     user = registry.users.create(
         account, parameters.require("UserName"), path=parameters.get("Path", "/"), tags=parameters.pairs("Tags")
     )
-    if boundary:
-        try:
-            registry.users.set_boundary(account, user.name, boundary)
-        except NotFound:
-            registry.delete_user(account, user.name)
-            raise
-        user = replace(user, boundary=boundary)
+    user = bounded(registry.users, account, user, boundary, lambda: registry.delete_user(account, user.name))
     return reply(request, [("User", user_nodes(user) + details(user))])
 
 
