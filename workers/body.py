@@ -80,6 +80,7 @@ def open_body(
     *,
     checksum: str | None = None,
     required: str | None = None,
+    announce: bool = False,
     document: bool = False,
     about_object: bool = False,
 ) -> RequestBody:
@@ -89,6 +90,7 @@ def open_body(
         limit: the most bytes that are taken.
         checksum: the algorithm to compute when the client announces none.
         required: the only algorithm that the client may announce; None for any.
+        announce: whether it has to.
         document: whether the body is an XML document.
         about_object: whether the headers tell the checksum of an object and not of this body.
 
@@ -120,6 +122,7 @@ def open_body(
         chunked=chunked,
         default=checksum,
         required=required,
+        announce=announce,
         document=document,
     )
     reader: Reader = WireReader(request.environ["wsgi.input"])

@@ -209,6 +209,24 @@ PARAMETERS: Final = frozenset(
 # Request headers that turn a plain operation into something else.
 SELECTING_HEADERS: Final = ("x-amz-copy-source", "x-amz-write-offset-bytes")
 
+# Sub-resources of buckets asked of a key, and half a pair: AWS says what is wrong with them.
+_MISPLACED: Final[Mapping[tuple[str, Level, str], tuple[str, str]]] = MappingProxyType(
+    {
+        ("GET", Level.OBJECT, "uploads"): (
+            "InvalidRequest",
+            "Key is not expected for the GET method ?uploads subresource",
+        ),
+        ("GET", Level.OBJECT, "versions"): (
+            "InvalidRequest",
+            "There is no such thing as the ?versions sub-resource for a key",
+        ),
+        ("PUT", Level.OBJECT, "partNumber"): (
+            "InvalidArgument",
+            "This operation does not accept partNumber without uploadId",
+        ),
+    }
+)
+
 METHODS: Final = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"))
 
 
@@ -289,6 +307,11 @@ class OperationTable:
             )
         if method in METHODS and (names or heading):
             selector = names[0] if names else heading
+            misplaced = _MISPLACED.get((method, level, selector))
+            if misplaced is not None:
+                code, message = misplaced
+                elements = {"ArgumentName": selector, "ArgumentValue": selector} if code == "InvalidArgument" else {}
+                return S3Error(code, message, headers=None, **elements)
             return S3Error("NotImplemented", f"{method} with {selector} is not implemented.", Header=selector)
         allowed = sorted({row.method for row in self.rows if row.level is level})
         headers = {"Allow": ", ".join(allowed)}

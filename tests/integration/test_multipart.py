@@ -479,8 +479,10 @@ def test_composite_checksums(s3: Any, bucket: str, begin: Begin) -> None:
 def test_a_part_with_another_checksum_than_announced_is_refused(begin: Begin) -> None:
     upload = begin(ChecksumAlgorithm="SHA256")
     assert refused(upload.put, 1, b"x", ChecksumCRC32=crc("CRC32", b"x")) == (400, "InvalidRequest")
+    assert refused(upload.put, 1, b"x") == (400, "InvalidRequest")  # as AWS asks of each part of a composite one
     assert refused(upload.put, 1, b"x", ChecksumSHA256=sha256(b"y")) == (400, "BadDigest")
-    assert refused(upload.put, 1, b"x", ContentMD5=base64.b64encode(bytes(16)).decode()) == (400, "BadDigest")
+    digests = {"ChecksumSHA256": sha256(b"x"), "ContentMD5": base64.b64encode(bytes(16)).decode()}
+    assert refused(upload.put, 1, b"x", **digests) == (400, "BadDigest")
     assert "Parts" not in upload.listed()
 
 

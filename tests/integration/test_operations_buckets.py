@@ -25,6 +25,7 @@ def test_create_bucket_and_again(wire: Wire) -> None:
     path = fresh()
     made = wire.call("PUT", path)
     assert (made.status, made.headers["location"], made.body) == (200, path, b"")
+    assert made.headers["x-amz-bucket-arn"] == "arn:aws:s3:::" + path.strip("/")
     assert wire.call("PUT", path).status == 200  # us-east-1, as with AWS
 
 
@@ -108,6 +109,7 @@ def test_create_bucket_with_a_chunked_or_huge_document(wire: Wire) -> None:
 def test_head_bucket(wire: Wire, box: str) -> None:
     answer = wire.call("HEAD", box)
     assert (answer.status, answer.headers["x-amz-bucket-region"], answer.body) == (200, "us-east-1", b"")
+    assert answer.headers["x-amz-bucket-arn"] == "arn:aws:s3:::" + box.strip("/")
     missing = wire.call("HEAD", "/no-such-bucket-here")
     assert (missing.status, missing.body) == (404, b"")
 

@@ -77,6 +77,7 @@ def test_checksum_mode_gives_the_checksum_of_the_whole_but_not_of_a_range(wire: 
         ("{box}/o?partNumber=2", (416, "InvalidPartNumber"), ("ActualPartCount", "1")),
         ("{box}/o?partNumber=0", (400, "InvalidArgument"), ("ArgumentName", "partNumber")),
         ("{box}/o?partNumber=x", (400, "InvalidArgument"), ("ArgumentName", "partNumber")),
+        ("{box}/missing?partNumber=10001", (400, "InvalidArgument"), ("ArgumentName", "partNumber")),
         ("{box}/o?response-content-type=a%0D%0Ab", (400, "InvalidArgument"), ("ArgumentName", "response-content-type")),
         ("/UPPER/k", (400, "InvalidBucketName"), ("BucketName", "UPPER")),
         ("{box}/" + "k" * 1025, (400, "KeyTooLongError"), ("Size", "1025")),
@@ -151,7 +152,7 @@ def test_conditions(wire: Wire, obj: str, headers: dict[str, str], status: int) 
         ("bytes=-1", 1023, 1023),
         ("bytes=-5000", 0, 1023),
         ("BYTES=0-1", 0, 1),
-        ("bytes= 3-4 , ", 3, 4),
+        ("bytes=3-4 , ", 3, 4),
         ("bytes=5-6,9999-", 5, 6),
     ],
 )
@@ -163,7 +164,19 @@ def test_single_range(wire: Wire, obj: str, value: str, first: int, last: int) -
 
 
 @pytest.mark.parametrize(
-    "value", ["bytes=5-4", "bytes=a-b", "lines=0-1", "bytes", "bytes=", "bytes=-", "bytes=--1", "bytes=0x1-2", "0-1"]
+    "value",
+    [
+        "bytes=5-4",
+        "bytes=a-b",
+        "lines=0-1",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "bytes=--1",
+        "bytes=0x1-2",
+        "0-1",
+        "bytes= 0-1",
+    ],
 )
 def test_malformed_range_is_ignored(wire: Wire, obj: str, value: str) -> None:
     assert both(wire, obj, {"range": value}).status == 200

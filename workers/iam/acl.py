@@ -298,11 +298,9 @@ def parse_acl(body: bytes, owner: str, directory: Directory) -> Acl:
     try:
         root = parse(body, "AccessControlPolicy", limit=ACL_LIMIT)
         root.allow("Owner", "AccessControlList")
-        named = root.find("Owner")
-        given = None
-        if named is not None:
-            named.allow("ID", "DisplayName")
-            given = named.get_text("ID").strip()
+        named = root.get("Owner")
+        named.allow("ID", "DisplayName")
+        given = named.get_text("ID").strip()
         entries = root.get("AccessControlList")
         entries.allow("Grant")
         grants = [_grant(element, directory) for element in entries.all("Grant")]
@@ -310,7 +308,7 @@ def parse_acl(body: bytes, owner: str, directory: Directory) -> Acl:
         if error.code == "MalformedXML":
             raise S3Error("MalformedACLError") from None
         raise
-    if given is not None and given != owner:
+    if given != owner:
         raise S3Error("AccessDenied")
     return Acl(owner, _limited(grants))
 
@@ -411,7 +409,12 @@ def parse_ownership(text: str, code: str = "InvalidArgument") -> Ownership:
         return Ownership(text)
     except ValueError:
         if code == "InvalidArgument":
-            raise S3Error(code, ArgumentName="x-amz-object-ownership", ArgumentValue=text[:64]) from None
+            raise S3Error(
+                code,
+                f"Invalid x-amz-object-ownership header: {text[:64]}",
+                ArgumentName="x-amz-object-ownership",
+                ArgumentValue=text[:64],
+            ) from None
         raise S3Error(code) from None
 
 

@@ -30,6 +30,8 @@ OWNER: Final = "x-vgw-owner"
 USER, USERPLUS, ADMIN = "user", "userplus", "admin"
 _ROLES: Final = (USER, USERPLUS, ADMIN)
 _FIELDS: Final = ("Access", "Secret", "Role", "UserID", "GroupID", "ProjectID")
+# What the peer's own command sends along since 1.8.0: how a request was made, never part of a stored user.
+_SESSION_FIELDS: Final = ("SessionToken", "IsSession", "Arn", "RoleArn")
 
 
 class _User(NamedTuple):
@@ -49,7 +51,10 @@ def _call(name: str, path: str, level: Level = Level.BUCKET, **row: object) -> C
 
 def _parse_user(body: bytes, root: str) -> _User:
     element = parse(body, root, limit=LIMIT)
-    element.allow(*_FIELDS)
+    element.allow(*_FIELDS, *_SESSION_FIELDS)
+    for name in _SESSION_FIELDS:
+        if element.find_text(name) not in (None, "", "false"):
+            raise S3Error("XAdminInvalidArgument", f"{name} belongs to a session, not to a user.")
     if _number(element, "ProjectID"):
         raise S3Error("XAdminInvalidArgument", "ProjectID is not supported: accounts have no project ids.")
     role = element.find_text("Role") or None
@@ -236,7 +241,7 @@ def _find(request: Request, registry: Registry, access_key: str) -> FoundKey:
 def _owner(request: Request, name: str) -> AccountRecord:
     """The account of an access key of its own, or of a name. Raises `S3Error` XAdminUserNotFound."""
     if not name:
-        raise S3Error("XAdminInvalidArgument", "The owner's access key is missing.")
+        raise S3Error("XAdminInvalidRequest", "The owner's access key is missing.")
     registry = _registry(request)
     if name == request.services.settings.access_key:
         return registry.existing(ROOT_ACCOUNT_ID)

@@ -63,10 +63,8 @@ def _wanted(request: Request) -> frozenset[str]:
     names = frozenset(name.strip() for name in (value or "").split(",") if name.strip())
     if not names:
         raise S3Error(
-            "InvalidArgument",
+            "InvalidRequest",
             "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
-            ArgumentName="x-amz-object-attributes",
-            ArgumentValue=value or "",
         )
     if not names.issubset(ATTRIBUTES):
         raise S3Error(

@@ -13,6 +13,7 @@ from backends.api import BucketExists, BucketRecord, Caller
 from workers.authorizing import fresh_bucket
 from workers.buckets import ACL, OWNERSHIP, PUBLIC_ACCESS_BLOCK
 from workers.iam.acl import Acl, Ownership, check_ownership, parse_ownership, private_acl
+from workers.iam.decision import bucket_arn
 from workers.iam.public_access import EVERYTHING_BLOCKED, NOTHING_BLOCKED, PublicAccessBlock, check_acl
 from workers.operations.access_control import acl_in_headers
 from workers.operations.bucket_tagging import store_tags
@@ -73,7 +74,7 @@ def make_bucket(request: Request, caller: Caller, most: int) -> Response:
         owner=caller.account_id,
         region=services.settings.region,
     )
-    headers = {"location": "/" + request.bucket}
+    headers = {"location": "/" + request.bucket, "x-amz-bucket-arn": bucket_arn(request.bucket)}
     try:
         if most:
             _check_number(request, caller, most)
@@ -179,7 +180,11 @@ def head_bucket(request: Request) -> Response:
     require_bucket(request)
     return Response(
         200,
-        {"x-amz-bucket-region": request.services.settings.region, "x-amz-access-point-alias": "false"},
+        {
+            "x-amz-bucket-arn": bucket_arn(request.bucket),
+            "x-amz-bucket-region": request.services.settings.region,
+            "x-amz-access-point-alias": "false",
+        },
     )
 
 

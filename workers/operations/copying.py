@@ -22,7 +22,7 @@ from workers.protocol.checksums import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm,
 from workers.protocol.conditions import copy_source_conditions, evaluate_read, write_conditions
 from workers.protocol.errors import S3Error
 from workers.protocol.headers import MAX_PUT_SIZE
-from workers.protocol.names import check_bucket_name, check_key
+from workers.protocol.names import check_key, is_bucket_name
 from workers.protocol.target import decode_key
 from workers.protocol.times import iso8601
 from workers.protocol.xml import Node, document
@@ -53,7 +53,8 @@ def parse_copy_source(value: str) -> CopySourceName:
         raise _invalid("Invalid copy source encoding", value) from None
     if not slash or not bucket or not key:
         raise _invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", value)
-    check_bucket_name(bucket)
+    if not is_bucket_name(bucket):
+        raise _invalid("Invalid copy source bucket name", value)
     check_key(key)
     return CopySourceName(bucket, key, checked_version_id(version) if version else None)
 

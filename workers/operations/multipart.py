@@ -126,7 +126,11 @@ def upload_part(request: Request) -> Response:
     upload = find_upload(request)
     # Without an announced algorithm a client may still protect each part with one of its own choice.
     body = open_body(
-        request, MAX_PUT_SIZE, checksum=upload.algorithm, required=upload.algorithm if upload.announced else None
+        request,
+        MAX_PUT_SIZE,
+        checksum=upload.algorithm,
+        required=upload.algorithm if upload.announced else None,
+        announce=upload.checksum_type == "COMPOSITE",
     )
     source = BodyPartSource(body, number, request.services.clock)
     part = _keep(

@@ -34,13 +34,14 @@ NOT_MODIFIED_HEADERS = ("etag", "last-modified", "cache-control", "expires", "x-
 @operation("GetObject", "GET", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER, versioned=True)
 def get_object(request: Request) -> Response:
     """An object's data, whole or in ranges. Opened first, then described: headers and data are of one version."""
+    number = _part_number(request)
     check_owner(request)
     opened = open_version(request, request.bucket, request.key, version_id(request))
     stream = None
     try:
         response = _describe(request, opened.record)
         if response.status not in (304,):
-            stream = _stream(request, opened, response)
+            stream = _stream(request, opened, response, number)
             response.stream = stream
         return response
     finally:
@@ -51,12 +52,13 @@ def get_object(request: Request) -> Response:
 @operation("HeadObject", "HEAD", Level.OBJECT, action="s3:GetObject", modifiers=_PART_NUMBER, versioned=True)
 def head_object(request: Request) -> Response:
     """An object's headers, as a GET would give them."""
+    number = _part_number(request)
     check_owner(request)
     record = head_version(request)
     response = _describe(request, record)
     if response.status == 304:
         return response
-    ranges = _ranges(request, record, response)
+    ranges = _ranges(request, record, response, number)
     if ranges is None:
         response.headers["content-length"] = str(record.size)
     elif not ranges:
@@ -82,9 +84,19 @@ def _describe(request: Request, record: ObjectRecord) -> Response:
     return Response(200, headers)
 
 
-def _ranges(request: Request, record: ObjectRecord, response: Response) -> Sequence[Range] | None:
+def _part_number(request: Request) -> int | None:
+    """The part that a read asks for, which is checked before it is looked for. Raises `S3Error`."""
+    number = request.query.get("partNumber") if request.query else None
+    if number is None:
+        return None
+    if request.header("range") is not None:
+        raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    return bounded_integer("partNumber", number, 1, 10_000, PART_RANGE)
+
+
+def _ranges(request: Request, record: ObjectRecord, response: Response, number: int | None) -> Sequence[Range] | None:
     """What is asked of an object, None for all of it. Adds what the whole or a part is described by."""
-    ranges = _asked_ranges(request, record, response)
+    ranges = _asked_ranges(request, record, response, number)
     if record.checksums and wants_checksums(request):
         if ranges is None:
             response.headers.update(checksum_headers(record))
@@ -93,14 +105,13 @@ def _ranges(request: Request, record: ObjectRecord, response: Response) -> Seque
     return ranges
 
 
-def _asked_ranges(request: Request, record: ObjectRecord, response: Response) -> Sequence[Range] | None:
+def _asked_ranges(
+    request: Request, record: ObjectRecord, response: Response, number: int | None
+) -> Sequence[Range] | None:
     """What is asked of an object, None for all of it. Adds the number of its parts where one of them is asked for."""
-    number = request.query.get("partNumber") if request.query else None
-    header = request.header("range")
     if number is not None:
-        if header is not None:
-            raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-        return _part(record, bounded_integer("partNumber", number, 1, 10_000, PART_RANGE), response)
+        return _part(record, number, response)
+    header = request.header("range")
     if header is not None:
         if_range = request.header("if-range")
         if if_range is None or if_range_holds(if_range, record.etag, record.modified // _SECOND):
@@ -132,9 +143,9 @@ def _part(record: ObjectRecord, number: int, response: Response) -> Sequence[Ran
     return () if record.size else None
 
 
-def _stream(request: Request, opened: OpenObject, response: Response) -> ObjectStream:
+def _stream(request: Request, opened: OpenObject, response: Response, number: int | None) -> ObjectStream:
     record = opened.record
-    ranges = _ranges(request, record, response)
+    ranges = _ranges(request, record, response, number)
     if ranges is None:
         segments: list[Segment] = [Segment(b"", 0, record.size)]
         response.headers["content-length"] = str(record.size)

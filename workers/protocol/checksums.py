@@ -290,6 +290,7 @@ class ExpectedDigests:
         chunked: bool = False,
         default: str | None = DEFAULT_ALGORITHM,
         required: str | None = None,
+        announce: bool = False,
         document: bool = False,
     ) -> "ExpectedDigests":
         """Read a request's headers.
@@ -303,6 +304,8 @@ class ExpectedDigests:
             default: the algorithm to compute when the client announces none.
             required: the algorithm of the multipart upload that this body is a part of; another one is refused, and
                 it takes the place of `default`.
+            announce: whether the client has to announce a value of `required`, as S3 asks of the parts of a composite
+                checksum, which is one of values that the client vouches for.
             document: whether the body is an XML document.
 
         Raises S3Error InvalidRequest, InvalidDigest or MalformedTrailerError, all before the body is read.
@@ -315,11 +318,12 @@ class ExpectedDigests:
         _check_sdk_algorithm(header("x-amz-sdk-checksum-algorithm"), algorithm)
         if trailer is not None and not (chunked and (payload_hash or "").endswith("-TRAILER")):
             raise S3Error("MalformedTrailerError")
-        if required is not None and algorithm is not None and algorithm.name != required:
+        stated = None if algorithm is None else algorithm.name
+        if required is not None and stated != required and (announce or stated is not None):
             raise S3Error(
                 "InvalidRequest",
                 f"Checksum Type mismatch occurred, expected checksum Type: {required.lower()}, "
-                f"actual checksum Type: {algorithm.name.lower()}",
+                f"actual checksum Type: {(stated or 'null').lower()}",
             )
         if algorithm is None:
             name = required or default

@@ -299,6 +299,7 @@ ERROR_CODES: Final[dict[str, tuple[int, str]]] = {
     # Those of the Versity S3 Gateway's administration calls, which sites' scripts look for.
     "XAdminAccessDenied": (403, "Only admin users have access to this resource."),
     "XAdminInvalidArgument": (400, "An argument of the administration call is not valid."),
+    "XAdminInvalidRequest": (400, "A header of the administration call is missing."),
     "XAdminUserExists": (409, "A user with the provided access key ID already exists."),
     "XAdminUserNotFound": (404, "No user exists with the provided access key ID."),
 }

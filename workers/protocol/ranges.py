@@ -41,7 +41,8 @@ def parse_range(header: str | None, size: int) -> tuple[Range, ...] | None:
     if header[:6].lower() != _UNIT:
         return None
     specs = header[6:].split(",")
-    if len(specs) > MAX_RANGES:
+    # White space belongs to the commas alone (RFC 9110 section 5.6.1): `bytes= -1` is none of the forms.
+    if len(specs) > MAX_RANGES or header[6:7] in (" ", "\t"):
         return None
     ranges: list[Range] = []
     asked = False

@@ -38,7 +38,9 @@ def call(iam_gateway: Gateway) -> Call:
 def account(user: User, role: str = "user", uid: int = 0, gid: int = 0, project: int = 0) -> str:
     return (
         f"<Account><Access>{user.access_key}</Access><Secret>{user.secret_key}</Secret><Role>{role}</Role>"
-        f"<UserID>{uid}</UserID><GroupID>{gid}</GroupID><ProjectID>{project}</ProjectID></Account>"
+        f"<UserID>{uid}</UserID><GroupID>{gid}</GroupID><ProjectID>{project}</ProjectID>"
+        # Sent by the commands of version 1.8.0.
+        "<SessionToken></SessionToken><IsSession>false</IsSession><Arn></Arn><RoleArn></RoleArn></Account>"
     )
 
 
@@ -132,7 +134,7 @@ def test_buckets_and_their_owners(call: Call, client_of: Clients, iam_gateway: G
     nobody = call(f"/change-bucket-owner?bucket={bucket}&owner=nobody")
     assert code(nobody) == (404, "XAdminUserNotFound")
     assert code(call(f"/change-bucket-owner?bucket={new('x')}&owner={one.access_key}")) == (404, "NoSuchBucket")
-    assert code(call(f"/{new('x')}/create")) == (400, "XAdminInvalidArgument")
+    assert code(call(f"/{new('x')}/create")) == (400, "XAdminInvalidRequest")
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,13 @@ def test_a_document_has_grants_of_three_kinds():
     assert parse_acl(body, OWNER, DIRECTORY) == Acl(OWNER, expected)
 
 
-def test_a_document_may_leave_out_the_owner_and_all_grants():
-    assert parse_acl(policy(owner=""), OWNER, DIRECTORY) == Acl(OWNER, ())
+def test_a_document_may_leave_out_all_grants():
+    assert parse_acl(policy(), OWNER, DIRECTORY) == Acl(OWNER, ())
+
+
+def test_a_document_names_the_owner():
+    refusal("MalformedACLError", policy(owner=""))
+    refusal("MalformedACLError", policy(owner="<Owner/>"))
 
 
 def test_equal_grants_are_one():

@@ -327,6 +327,12 @@ def test_a_part_has_to_have_the_checksum_of_its_upload() -> None:
     found = digests({}, required="SHA256")
     found.verify()
     assert list(found.checksums) == ["SHA256"]
+    missing = refusal(lambda: digests({}, required="SHA256", announce=True))
+    assert missing.code == "InvalidRequest"
+    assert missing.message == (
+        "Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: null"
+    )
+    digests(CRC, required="CRC32", announce=True)
 
 
 def test_each_algorithm_runs_once() -> None:

@@ -327,23 +327,26 @@ class _StatementReader:
         return condition
 
     def _check_combination(self, statement: Statement) -> None:
-        """Every action acts on a resource of the statement, and every S3 key applies to one of its actions."""
+        """Every action acts on a resource of the statement, and every S3 key applies to every action.
+
+        A pattern such as `s3:*` counts as one action, and the key has to apply to something that it stands for.
+        """
         if statement.not_resource:
             levels = {BUCKET, OBJECT}
         else:
             levels = {level for resource in statement.resources for level in self._levels(resource)}
-        named: set[str] = set()
+        named: list[set[str]] = []
         for pattern in () if statement.not_action else statement.actions:
             fitting = {action for action in expand(pattern) if ACTIONS[action] in levels}
             if not fitting:
                 _refuse("Action does not apply to any resource(s) in statement", f"{self._where}Action", pattern)
-            named |= fitting
+            named.append(fitting)
         if statement.not_action:
             excluded = {action for pattern in statement.actions for action in expand(pattern)}
-            named = {action for action, level in ACTIONS.items() if level in levels} - excluded
+            named.append({action for action, level in ACTIONS.items() if level in levels} - excluded)
         for condition in statement.conditions:
             key = find_key(condition.key)
-            if key is not None and not any(key.reader(action) for action in named):
+            if key is not None and not all(any(map(key.reader, actions)) for actions in named):
                 _refuse(
                     "Conditions do not apply to combination of actions and resources in statement",
                     f"{self._where}Condition.{condition.operator}.{condition.key}",
