@@ -126,6 +126,13 @@ def restart(shard_ids: Sequence[str], rolling: bool, config_file: str | None, **
             raise SupervisionError(f"no such shard: {', '.join(unknown)}")
         if not shard_ids and not rolling:
             raise SupervisionError("name the shards, or say --rolling for all of them in turn")
+        # A restart ends with the shard in service.
+        drained = [shard.id for shard in fleet.shards if shard.wish == DRAIN and shard.id in names]
+        if drained and shard_ids:
+            raise SupervisionError(f"drained, and not to be put in service: {', '.join(drained)}")
+        for name in drained:
+            click.echo(f"{name} is drained and left alone")
+        names = [name for name in names if name not in drained]
         for group in [[name] for name in names] if rolling else [names]:
             if rolling:
                 _wait_for_others(registry, group[0], settings)

@@ -12,13 +12,11 @@ import redis
 from dispatcher.fleet import Roster, commands, cuts, last_usable, this_host
 from dispatcher.haproxy import BACKEND, BACKENDS, Server
 from dispatcher.processes import SupervisionError
-from dispatcher.registry import LEFT, REMOVE, Dispatcher, Fleet, Registry
+from dispatcher.registry import Dispatcher, Fleet, Registry
 from dispatcher.runtime_api import CommandRefused, RuntimeApi, RuntimeApiError
+from dispatcher.serving import remembrance
 from workers.settings import Settings
 
-# A shard that left is kept in the registry until each dispatcher has seen it go.
-_FORGET_LEFT = 5.0
-_FORGET_SILENT = 3600.0
 _SOON = 0.2
 _START_PATIENCE = 5.0
 
@@ -172,8 +170,7 @@ class Keeper:
     def _forget(self, fleet: Fleet) -> None:
         try:
             for shard in fleet.shards:
-                gone = shard.face.state == LEFT or shard.wish == REMOVE
-                patience = max(_FORGET_LEFT, self._settings.shard_expiry) if gone else _FORGET_SILENT
+                patience = remembrance(shard, self._settings)
                 if shard.silence > patience:
                     self._registry.forget(shard.id, silent_for=patience)
         except redis.RedisError:

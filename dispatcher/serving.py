@@ -1,11 +1,15 @@
 """Which shards serve: what the registry, the dispatchers' reports and an operator's wishes say together. No I/O."""
 
+import math
 from typing import Final
 
 from dispatcher.registry import DRAIN, LEFT, REMOVE, UP, Dispatcher, Fleet, Shard
 from workers.settings import Settings
 
 _DISPATCHER_BEATS: Final = 5.0
+# A shard that left is kept in the registry until each dispatcher has seen it go.
+_REMEMBER_LEFT: Final = 5.0
+_REMEMBER_SILENT: Final = 3600.0
 
 
 def present(fleet: Fleet, settings: Settings) -> list[Dispatcher]:
@@ -40,3 +44,15 @@ def state_of(shard: Shard, fleet: Fleet, settings: Settings) -> str:
     if shard.face.state == UP and not serves(shard, fleet, settings):
         return "unusable"
     return shard.face.state
+
+
+def remembrance(shard: Shard, settings: Settings) -> float:
+    """Seconds of silence after which a shard is forgotten.
+
+    One that an operator drained never is: it may be away for a repair, and has to get nothing when it comes back.
+    """
+    if shard.wish == DRAIN:
+        return math.inf
+    if shard.face.state == LEFT or shard.wish == REMOVE:
+        return max(_REMEMBER_LEFT, settings.shard_expiry)
+    return _REMEMBER_SILENT

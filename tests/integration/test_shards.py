@@ -242,6 +242,8 @@ def test_drain_undrain_and_unknown_names(sharded):
     assert "1 of 2 shards serve" in shardgate(sharded, "status").stdout
     for number in range(10):
         sharded.s3().put_object(Bucket="shared", Key=f"drained/{number}", Body=b"x")
+    found = shardgate(sharded, "shards", "restart", "shard-1")
+    assert (found.returncode, found.stderr) == (1, "shardgate: drained, and not to be put in service: shard-1\n")
     assert shardgate(sharded, "shards", "undrain", "shard-1").returncode == 0
     wait_until(lambda: state() == "UP", what="the end of the drain")
     found = shardgate(sharded, "shards", "drain", "nobody")

@@ -170,7 +170,7 @@ def test_names_lead_to_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "command"), [("StatefulSet-shardgate-shard", "shard"), ("Deployment-shardgate-dispatcher", "dispatcher")]
+    ("pod", "command"), [("Deployment-shardgate-shard", "shard"), ("Deployment-shardgate-dispatcher", "dispatcher")]
 )
 def test_pods_start_commands_with_settings_that_exist(pod: str, command: str) -> None:
     found = PODS[pod]
@@ -195,7 +195,7 @@ def test_pods_start_commands_with_settings_that_exist(pod: str, command: str) ->
 
 
 def test_probes_ask_what_is_answered() -> None:
-    shard = PODS["StatefulSet-shardgate-shard"]["containers"][0]
+    shard = PODS["Deployment-shardgate-shard"]["containers"][0]
     assert shard["readinessProbe"]["httpGet"]["path"] == shard["startupProbe"]["httpGet"]["path"] == "/-/ready"
     assert shard["livenessProbe"]["httpGet"]["path"] == "/-/live"
     dispatcher = PODS["Deployment-shardgate-dispatcher"]["containers"][0]

@@ -1,11 +1,12 @@
 """Whether a shard serves: only by reports that are not older than what is asked about."""
 
 import dataclasses
+import math
 
 import pytest
 
-from dispatcher.registry import DRAIN, UP, Dispatcher, Face, Fleet, Pulse, Shard
-from dispatcher.serving import present, serves, state_of
+from dispatcher.registry import DRAIN, LEFT, REMOVE, UP, Dispatcher, Face, Fleet, Pulse, Shard
+from dispatcher.serving import present, remembrance, serves, state_of
 from workers.settings import load_settings
 
 SETTINGS = load_settings({"shard_expiry": "10"}, {})
@@ -52,3 +53,12 @@ def test_states():
         "front",
         "late",
     ]
+
+
+def test_a_drained_shard_is_never_forgotten_others_are():
+    left = dataclasses.replace(SHARD, face=dataclasses.replace(FACE, state=LEFT))
+    assert remembrance(left, SETTINGS) == remembrance(dataclasses.replace(SHARD, wish=REMOVE), SETTINGS) == 10
+    assert remembrance(SHARD, SETTINGS) == 3600
+    # Stopped for a repair, or lost: what the operator wanted holds when it comes back.
+    assert remembrance(dataclasses.replace(left, wish=DRAIN), SETTINGS) == math.inf
+    assert remembrance(dataclasses.replace(SHARD, wish=DRAIN), SETTINGS) == math.inf
