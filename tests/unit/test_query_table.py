@@ -12,6 +12,8 @@ from botocore import xform_name
 from workers.iam.policy.actions import ACTIONS
 from workers.operations import QUERY_MODULES, operation_table
 from workers.protocol.errors import S3Error
+from workers.protocol.query import Parameters, QueryError
+from workers.query.constraints import RULES, check
 from workers.routing import IAM, STS, Authorization, NoBody, Operation, declared_in
 
 TABLE = operation_table()
@@ -53,6 +55,55 @@ def test_row_has_a_test(row: Operation) -> None:
     joined = {re.sub(pattern, "{kind}", method) for pattern in (r"(user|group|role)(?=_polic)", r"(user|role|policy)")}
     names = {row.name, method, *joined}
     assert any(re.search(rf"(?<![a-z_]){re.escape(name)}(?![a-z])", text) for name in names), f"no test of {row.name}"
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_rule_is_that_of_the_service_model(name: str) -> None:
+    """Lengths as in some shape of that name; the wider one, where there is one for names that are new."""
+    member = {"Tags.Key": "tagKeyType", "Tags.Value": "tagValueType", "TagKeys": "tagKeyType"}.get(name)
+    model = MODELS[IAM]
+    if member is None:
+        shapes = [
+            shape.members[name]
+            for operation in model.operation_names
+            if (shape := model.operation_model(operation).input_shape) is not None and name in shape.members
+        ]
+    else:
+        shapes = [model.shape_for(member)]
+    rule = RULES[name]
+    assert max(shape.metadata.get("max", 0) for shape in shapes) == rule.longest
+    assert min(shape.metadata.get("min", 0) for shape in shapes) == rule.shortest
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"UserName": ""},
+        {"UserName": "a b"},
+        {"UserName": "u" * 129},
+        {"RoleName": "r/x"},
+        {"PathPrefix": "x"},
+        {"Path": "/x"},
+        {"PolicyArn": "arn:aws:iam::1"},
+        {"MaxItems": "0"},
+        {"MaxItems": "1001"},
+        {"MaxItems": "many"},
+        {"Tags.member.1.Key": ""},
+        {"Tags.member.2.Key": "k?"},
+        {"Tags.member.1.Value": "v" * 257},
+        {"TagKeys.member.7": "k" * 129},
+    ],
+    ids=str,
+)
+def test_parameters_that_nothing_can_have_are_refused(fields: dict[str, str]) -> None:
+    with pytest.raises(QueryError) as caught:
+        check(Parameters(fields))
+    assert caught.value.code == "ValidationError"
+
+
+def test_parameters_that_something_can_have_pass() -> None:
+    check(Parameters({"UserName": "a+b=c,d.e@f-g_h", "Path": "/a/b/", "PathPrefix": "/a", "MaxItems": "1000"}))
+    check(Parameters({"Tags.member.1.Key": "Größe", "Tags.member.1.Value": "", "Description": "*" * 5000}))
 
 
 def test_every_module_declares_something() -> None:

@@ -7,7 +7,7 @@ SDKs ship.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import ItemsView, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -122,11 +122,15 @@ class Parameters:
         """A text, `default` when it was not sent."""
         return self._values.get(name, default)
 
+    def items(self) -> ItemsView[str, str]:
+        """All names and values."""
+        return self._values.items()
+
     def require(self, name: str) -> str:
         """A text that has to be there. Raises `QueryError` ValidationError."""
         value = self._values.get(name)
         if not value:
-            raise _invalid("null" if value is None else value, name, "Member must not be null")
+            raise violation("null" if value is None else value, name, "Member must not be null")
         return value
 
     def integer(self, name: str, default: int, lowest: int, highest: int) -> int:
@@ -135,19 +139,19 @@ class Parameters:
         if text is None:
             return default
         if not _WHOLE.fullmatch(text):
-            raise _invalid(text, name, "Member must be a number")
+            raise violation(text, name, "Member must be a number")
         value = int(text)
         if value > highest:
-            raise _invalid(text, name, f"Member must have value less than or equal to {highest}")
+            raise violation(text, name, f"Member must have value less than or equal to {highest}")
         if value < lowest:
-            raise _invalid(text, name, f"Member must have value greater than or equal to {lowest}")
+            raise violation(text, name, f"Member must have value greater than or equal to {lowest}")
         return value
 
     def boolean(self, name: str) -> bool:
         """A truth value, false when it was not sent. Raises `QueryError` ValidationError."""
         value = self._values.get(name, "false").lower()
         if value not in ("true", "false"):
-            raise _invalid(value, name, "Member must be true or false")
+            raise violation(value, name, "Member must be true or false")
         return value == "true"
 
     def choice(self, name: str, choices: Iterable[str], default: str) -> str:
@@ -155,7 +159,7 @@ class Parameters:
         value = self._values.get(name, default)
         allowed = sorted({*choices, default} - {""})
         if value != default and value not in allowed:
-            raise _invalid(value, name, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
+            raise violation(value, name, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -167,13 +171,20 @@ class Parameters:
         return self._members(name)
 
     def pairs(self, name: str, key: str = "Key", value: str = "Value") -> dict[str, str]:
-        """A list of keys with values, such as tags. Raises `QueryError` InvalidInput for a key that comes twice."""
+        """A list of keys with values, such as tags. Raises `QueryError` InvalidInput for a key that comes twice.
+
+        Their case tells keys apart no more than it does for AWS.
+        """
         found: dict[str, str] = {}
+        names: set[str] = set()
         for member in self._members(name):
             if key not in member:
-                raise _invalid("null", f"{name}.member.{key}", "Member must not be null")
-            if member[key] in found:
-                raise QueryError("InvalidInput", "Duplicate tag keys found. Please note that Tag keys are unique.")
+                raise violation("null", f"{name}.member.{key}", "Member must not be null")
+            if member[key].lower() in names:
+                raise QueryError(
+                    "InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+                )
+            names.add(member[key].lower())
             found[member[key]] = member.get(value, "")
         return found
 
@@ -202,7 +213,8 @@ def from_query(query: Query) -> Parameters:
     return Parameters(query)
 
 
-def _invalid(value: str, name: str, constraint: str) -> QueryError:
+def violation(value: str, name: str, constraint: str) -> QueryError:
+    """The refusal of a parameter that breaks a constraint of the service model, in the words of AWS."""
     shown = name[:1].lower() + name[1:]
     text = f"1 validation error detected: Value '{value[:64]}' at '{shown}' failed to satisfy constraint: {constraint}"
     return QueryError("ValidationError", text.replace("'null'", "null"))

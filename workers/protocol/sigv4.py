@@ -171,7 +171,9 @@ def authenticate(
         return _authenticate_header(request, authorization, body_sha256)
     assert fields is not None  # noqa: S101 -- for the type checker: one of the two is there
     payload = header("x-amz-content-sha256") or fields.get("x-amz-content-sha256") or body_sha256 or UNSIGNED_PAYLOAD
-    return _authenticate_query(request, parse_presigned_fields(fields, payload))
+    # Only S3 lets clients say how long a request lives, and asks them to; elsewhere they need not.
+    expires = None if "s3" in services else MAX_SKEW_SECONDS
+    return _authenticate_query(request, parse_presigned_fields(fields, payload, expires))
 
 
 def _authenticate_header(request: _Request, authorization: str, body_sha256: str | None) -> Authenticated:

@@ -30,7 +30,6 @@ _REQUIRED: Final = (
     "x-amz-signature",
     "x-amz-date",
     "x-amz-signedheaders",
-    "x-amz-expires",
 )
 
 
@@ -233,27 +232,31 @@ def credential_parameter_malformed(fault: CredentialFault) -> S3Error:
     return query_malformed(f"Error parsing the X-Amz-Credential parameter; {fault.message}", fault.elements)
 
 
-def parse_presigned(query: Query, *, payload: str = "") -> SignatureV4:
+def parse_presigned(query: Query, *, payload: str = "", expires: int | None = None) -> SignatureV4:
     """The parts of a presigned query. ``payload`` is passed through.
+
+    ``expires`` are the seconds that a request lives which does not say so; None where it has to, as for S3.
 
     Raises ``AuthorizationQueryParametersError``, ``InvalidRequest`` for SigV4A.
     """
     fields = presigned_fields(query)
     if fields is None:
         raise _missing_parameters()
-    return parse_presigned_fields(fields, payload)
+    return parse_presigned_fields(fields, payload, expires)
 
 
-def parse_presigned_fields(fields: Mapping[str, str], payload: str) -> SignatureV4:
+def parse_presigned_fields(fields: Mapping[str, str], payload: str, expires: int | None = None) -> SignatureV4:
     """As :func:`parse_presigned`, of what :func:`presigned_fields` found."""
     algorithm = fields["x-amz-algorithm"]
     if algorithm == ASYMMETRIC_ALGORITHM:
         raise unsupported_mechanism()
     if algorithm != ALGORITHM:
         raise query_malformed('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"')
-    if not all(name in fields for name in _REQUIRED):
+    stated = fields.get("x-amz-expires")
+    if not all(name in fields for name in _REQUIRED) or (stated is None and expires is None):
         raise _missing_parameters()
-    expires = _parse_expires(fields["x-amz-expires"])
+    if stated is not None:
+        expires = _parse_expires(stated)
     try:
         access_key, date, region, service, terminator = parse_credential(fields["x-amz-credential"])
     except CredentialFault as fault:

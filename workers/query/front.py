@@ -32,7 +32,9 @@ from workers.protocol.query import (
     query_error,
     render_query_error,
 )
+from workers.query import constraints
 from workers.query.caller import context_of, keys_of
+from workers.query.rendering import REQUEST_ID
 from workers.request import Request, Response
 from workers.routing import IAM, STS, Operation, OperationTable, Service
 from workers.services import Services
@@ -68,6 +70,8 @@ class QueryFront:
             if not operation.anonymous:
                 authenticate_request(request, service, digest)
                 request.payload = parameters
+                if service is IAM:
+                    constraints.check(parameters)
                 self._authorize(request, operation)
             request.payload = parameters
             if self._services.budgets is not None:
@@ -141,7 +145,7 @@ def _service(parameters: Parameters) -> Service:
 
 def refused(refusal: QueryError, service: Service, request_id: str) -> Response:
     """The answer that tells a refusal."""
-    headers = {"content-type": "text/xml"}
+    headers = {"content-type": "text/xml", REQUEST_ID: request_id}
     if refusal.status == 503 or refusal.code == "Throttling":
         headers["retry-after"] = "5"
     response = Response(refusal.status, headers, render_query_error(refusal, service.namespace, request_id))

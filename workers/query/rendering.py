@@ -18,18 +18,20 @@ from workers.operations.tokens import open_token, seal_token
 from workers.protocol.errors import S3Error
 from workers.protocol.query import Parameters, QueryError, render_answer
 from workers.protocol.xml import Node
+from workers.query.constraints import MAX_ITEMS
 from workers.request import Request, Response
 
 T = TypeVar("T")
 
-MAX_ITEMS: Final = 1000
+REQUEST_ID: Final = "x-amzn-requestid"
+"""Where the SDKs look for a request's id in the answers of the query protocol."""
 
 
 def reply(request: Request, result: Iterable[Node] | None = None) -> Response:
     """The answer to a request; `result` is None for an operation that has none."""
     operation = request.operation
     document = render_answer(operation.name, operation.service.namespace, request.id, result)
-    return Response(200, {"content-type": "text/xml"}, document)
+    return Response(200, {"content-type": "text/xml", REQUEST_ID: request.id}, document)
 
 
 def paged(parameters: Parameters, items: Iterable[T], name: Callable[[T], str]) -> tuple[list[T], tuple[Node, ...]]:

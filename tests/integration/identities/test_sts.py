@@ -339,6 +339,24 @@ def test_presigned_get_tells_who_one_is(iam_gateway: Gateway) -> None:
     assert requests.get(request.url.replace("Version=2011", "Version=2010"), timeout=30).status_code == 400
 
 
+def test_presigned_get_need_not_say_how_long_it_lives(iam_gateway: Gateway) -> None:
+    """Only S3 asks for X-Amz-Expires."""
+    request = AWSRequest("GET", f"{iam_gateway.endpoint}/?{CALLER}")
+
+    class Unbounded(SigV4QueryAuth):
+        def _modify_request_before_signing(self, request: AWSRequest) -> None:
+            super()._modify_request_before_signing(request)
+            request.url = request.url.replace("&X-Amz-Expires=60", "")
+
+    Unbounded(Credentials(iam_gateway.access_key, iam_gateway.secret_key), "sts", iam_gateway.region, 60).add_auth(
+        request
+    )
+    assert "Expires" not in request.url
+    answer = requests.get(request.url, timeout=30)
+    assert (answer.status_code, ":root</Arn>" in answer.text) == (200, True)
+    assert answer.headers["x-amzn-requestid"] == answer.headers["x-amz-request-id"]
+
+
 def test_body_that_was_changed_on_the_way_is_refused(iam_gateway: Gateway) -> None:
     url = iam_gateway.endpoint + "/"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
