@@ -5,8 +5,9 @@
 
 Files are registered in the emulator's namespace without data. The first page of a directory is cold: it reads the whole
 directory by one Find. Then a page at the front, in the middle and at the end is measured, the median of `--repeat`
-tries, and last a page behind a prefix after the directory has changed, whose entries EOS chooses. The processor time of
-the reading stands beside it: this process's, which is the worker's part, and the emulator's.
+tries, and last, each time after the directory has changed, a page behind a prefix and one in the middle, whose entries
+EOS chooses. The processor time of a cold reading and of the page in the middle stands beside it: this process's, which
+is the worker's part, and the emulator's.
 """
 
 from __future__ import annotations
@@ -70,28 +71,37 @@ def timed(backend: EosBackend, bucket: str, query: ListQuery) -> tuple[float, in
     return (time.perf_counter() - before) * 1000, len(page.objects)
 
 
+def watched(eos: Emulator, work: Callable[[], tuple[float, int]]) -> str:
+    """Time of a page, and the processor time of both sides meanwhile."""
+    assert eos.process is not None
+    processes = (psutil.Process(), psutil.Process(eos.process.pid))
+    before = [sum(process.cpu_times()[:2]) for process in processes]
+    milliseconds, shown = work()
+    used = [sum(process.cpu_times()[:2]) - start for process, start in zip(processes, before, strict=True)]
+    return f"{milliseconds:9.1f} ms, {shown} shown; processor: worker {used[0]:.2f} s, emulator {used[1]:.2f} s"
+
+
 def measure(backend: EosBackend, eos: Emulator, client: Client, shape: str, count: int, page: int, repeat: int) -> None:
     """One bucket, and a line for each thing that is measured."""
     bucket = f"{shape}-{count}"
     backend.create_bucket(ALICE, BucketRecord(name=bucket, created=1))
     keys = list(SHAPES[shape](count))
     fill(client, f"{eos.root}/buckets/{bucket}", keys)
-    assert eos.process is not None
-    processes = (psutil.Process(), psutil.Process(eos.process.pid))
-    before = [sum(process.cpu_times()[:2]) for process in processes]
-    cold, shown = timed(backend, bucket, ListQuery(limit=page))
-    used = [sum(process.cpu_times()[:2]) - start for process, start in zip(processes, before, strict=True)]
-    line = f"cold {cold:9.1f} ms, {shown} shown; processor: worker {used[0]:.2f} s, emulator {used[1]:.2f} s"
-    print(f"{shape:<5} {count:>7} {line}", flush=True)
+    line = watched(eos, lambda: timed(backend, bucket, ListQuery(limit=page)))
+    print(f"{shape:<5} {count:>7} cold {line}", flush=True)
     for name, position in POSITIONS:
         first = max(0, int((len(keys) - page) * position))
         query = ListQuery(after=keys[first - 1] if first else "", limit=page)
         timed(backend, bucket, query)
         tries = [timed(backend, bucket, query)[0] for _ in range(repeat)]
         print(f"{shape:<5} {count:>7} {name:<6} {statistics.median(tries):7.1f} ms", flush=True)
-    fill(client, f"{eos.root}/buckets/{bucket}", [f"{keys[-1].rpartition('/')[0]}/zzz".lstrip("/")])
+    beside = f"{keys[-1].rpartition('/')[0]}/zzz".lstrip("/")
+    fill(client, f"{eos.root}/buckets/{bucket}", [beside])
     chosen, shown = timed(backend, bucket, ListQuery(prefix=keys[len(keys) // 2][:-5], limit=page))
     print(f"{shape:<5} {count:>7} prefix after a change {chosen:7.1f} ms, {shown} shown", flush=True)
+    fill(client, f"{eos.root}/buckets/{bucket}", [f"{beside}z"])
+    line = watched(eos, lambda: timed(backend, bucket, ListQuery(after=keys[len(keys) // 2], limit=page)))
+    print(f"{shape:<5} {count:>7} middle after a change {line}", flush=True)
 
 
 def main() -> None:

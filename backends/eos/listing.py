@@ -5,12 +5,13 @@ and number of entries are those of then, the page is cut out of what is remember
 not what the directory holds. A record that was changed without its directory (tags, or data that somebody replaced in
 place) is noticed when the remembered directory is older than `listing_cache` seconds.
 
+Of a large directory that changes between pages only the part is read again that a page needs (`narrowing.py`).
+
 What is remembered belongs to one account: EOS decides for each who may read a directory.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -26,6 +27,7 @@ from backends.eos.failures import Missing
 from backends.eos.interfaces import Entry, Role
 from backends.eos.layout import NAMES, RESERVED
 from backends.eos.namespace import Namespace
+from backends.eos.narrowing import Part, beginning_with, part_of
 from backends.hierarchy import Directory, build_directory, is_utf8
 from backends.offload import offload
 
@@ -36,19 +38,22 @@ _ASKED: Final = 3
 """How often EOS is asked before a directory is left out as one that may not be read."""
 _KEY_TIMEOUT: Final = 5.0
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_=@,:;!~ -][A-Za-z0-9_.=@,:;!~ -]*")
-"""Prefixes that are the same in the names on disk, and mean themselves in a regular expression but for "."."""
+_OUTLINED: Final = 4096
+"""A directory with more entries than this is read in parts while it changes."""
+_OUTLINES: Final = 8
+_PATIENCE: Final = 8
+"""A directory that stands still is read as a whole when this part of it was read in parts: then it is remembered."""
 
 _AT_ONCE: Final = 16
 """Directories that are read at the same time to see whether they hold an object."""
 
 
 class Known:
-    """A directory as it was read."""
+    """A directory as it was read, as a `whole` or in part."""
 
-    __slots__ = ("directories", "directory", "files", "read", "stamp")
+    __slots__ = ("directories", "directory", "files", "read", "stamp", "whole")
 
-    def __init__(self, entries: Sequence[Entry], stamp: tuple[int, ...], read: float) -> None:
+    def __init__(self, entries: Sequence[Entry], stamp: tuple[int, ...], read: float, part: Part | None = None) -> None:
         self.files: dict[str, Entry] = {}
         self.directories: dict[str, int] = {}
         for entry in entries:
@@ -57,13 +62,39 @@ class Known:
                 self.directories[name] = entry.children
             elif not entry.link:
                 self.files[name] = entry
-        self.directory: Directory = build_directory(self.files, self.directories, NAMES)
+        end = part.end if part is not None else None
+        self.directory: Directory = build_directory(self.files, self.directories, NAMES, end)
         self.stamp = stamp
         self.read = read
+        self.whole = part is None
 
     @property
     def size(self) -> int:
         return len(self.files) + len(self.directories)
+
+
+class Outline:
+    """What a large directory was like when it was read as a whole, and what was read of it since."""
+
+    __slots__ = ("names", "spent", "stamp")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.stamp: tuple[int, ...] = ()
+        self.spent = 0
+
+    def is_like(self, children: int) -> bool:
+        """Whether a directory with so many entries is still of this form."""
+        return len(self.names) // 2 <= children <= len(self.names) * 2
+
+    def note(self, stamp: tuple[int, ...], entries: int) -> None:
+        """A part with so many entries was read."""
+        self.spent = entries + (self.spent if stamp == self.stamp else 0)
+        self.stamp = stamp
+
+    def is_worn(self, stamp: tuple[int, ...]) -> bool:
+        """Whether reading the whole is due: the directory stands still, and much of it was read in parts."""
+        return stamp == self.stamp and self.spent >= len(self.names) // _PATIENCE
 
 
 class Directories:
@@ -74,19 +105,23 @@ class Directories:
         self._limit: Final = limit
         self._age: Final = age
         self._known: Final[OrderedDict[tuple[int, int, str, str], Known]] = OrderedDict()
+        self._outlines: Final[OrderedDict[tuple[int, int, str], Outline]] = OrderedDict()
         self._size = 0
         self._lock: Final = threading.Lock()
         self._reading: Final[dict[tuple[int, int, str, str], threading.Lock]] = {}
 
-    def get(self, role: Role, path: str, prefix: str = "", *, needed: bool = False) -> Known | None:
+    def get(
+        self, role: Role, path: str, prefix: str = "", start: str | None = None, *, needed: bool = False
+    ) -> Known | None:
         """A directory as it is now; None when it is missing, none, or not to be read.
 
-        Entries whose name does not begin with `prefix` may be missing. Raises `PermissionDenied` when it is `needed`.
+        Entries whose name does not begin with `prefix` may be missing, with `start` those before it and from the
+        `end` of what is given on. Raises `PermissionDenied` when it is `needed`.
         """
         refusal: PermissionDenied | None = None
         for _ in range(_ASKED):
             try:
-                return self._get(role, path, prefix)
+                return self._get(role, path, prefix, start)
             except Missing:
                 return None
             except PermissionDenied as error:
@@ -100,16 +135,29 @@ class Directories:
             raise refusal
         return None
 
-    def _get(self, role: Role, path: str, prefix: str) -> Known | None:
+    def _get(self, role: Role, path: str, prefix: str, start: str | None) -> Known | None:
         entry = self._namespace.stat(role, path)
         if entry is None or not entry.directory or entry.path != path:
             return None
         stamp = (entry.id, entry.mtime, entry.ctime, entry.children)
-        found = self._remembered((role.uid, role.gid, path, ""), stamp)
-        if found is not None:
-            return found
-        narrowed = prefix if entry.children > _FILTERED and _PLAIN.fullmatch(prefix) else ""
-        return self._read((role.uid, role.gid, path, narrowed), role, stamp)
+        whole = (role.uid, role.gid, path, "")
+        found = self._remembered(whole, stamp)
+        if found is not None or entry.children <= _FILTERED:
+            return found or self._read(whole, role, stamp)
+        outline = self._outline(whole, entry.children) if start is not None else None
+        if outline is None or outline.is_worn(stamp):
+            part = beginning_with(prefix)
+            return self._read((*whole[:3], part.pattern), role, stamp, part) if part else self._read(whole, role, stamp)
+        part = part_of(outline.names, prefix, start or "")
+        found = self._read((*whole[:3], part.pattern), role, stamp, part)
+        outline.note(stamp, found.size)
+        # Pieces of long segments are merged in at more than one place.
+        return self._read(whole, role, stamp) if found.directory.continued else found
+
+    def _outline(self, key: tuple[int, int, str, str], children: int) -> Outline | None:
+        with self._lock:
+            outline = self._outlines.get(key[:3])
+            return outline if outline is not None and outline.is_like(children) else None
 
     def forget_records(self, path: str) -> None:
         """A record in this directory has been changed by this worker."""
@@ -117,7 +165,9 @@ class Directories:
             for key in [key for key in self._known if key[2] == path]:
                 self._drop(key)
 
-    def _read(self, key: tuple[int, int, str, str], role: Role, stamp: tuple[int, ...]) -> Known:
+    def _read(
+        self, key: tuple[int, int, str, str], role: Role, stamp: tuple[int, ...], part: Part | None = None
+    ) -> Known:
         with self._lock:
             reading = self._reading.setdefault(key, threading.Lock())
         with reading:
@@ -125,10 +175,11 @@ class Directories:
             found = self._remembered(key, stamp)
             if found is None:
                 began = time.monotonic()
-                entries = self._namespace.find(role, key[2], beginning=key[3])
-                found = (
-                    offload(Known, entries, stamp, began) if len(entries) > _FILTERED else Known(entries, stamp, began)
-                )
+                entries = self._namespace.find(role, key[2], pattern=key[3])
+                if len(entries) > _FILTERED:
+                    found = offload(Known, entries, stamp, began, part)
+                else:
+                    found = Known(entries, stamp, began, part)
                 self._remember(key, found)
         with self._lock:
             self._reading.pop(key, None)
@@ -150,6 +201,11 @@ class Directories:
             self._drop(key)
             self._known[key] = known
             self._size += known.size
+            if not key[3] and known.size > _OUTLINED:
+                self._outlines[key[:3]] = Outline(known.directory.names)
+                self._outlines.move_to_end(key[:3])
+                if len(self._outlines) > _OUTLINES:
+                    self._outlines.popitem(last=False)
             # The latest one stays even if it is too large by itself: a listing walks through it page by page.
             while self._size > self._limit and len(self._known) > 1:
                 self._drop(next(iter(self._known)))
@@ -167,11 +223,11 @@ class BucketTree:
         self._role = role
         self._root = root
         self._directories = directories
-        self._seen: dict[str, Known | None] = {}
+        self._seen: dict[str, list[Known]] = {}
 
-    def directory(self, path: str, prefix: str) -> Directory | None:
+    def directory(self, path: str, prefix: str, start: str) -> Directory | None:
         """The entries of a directory as they are now; None when it is missing or may not be read."""
-        known = self._get(path, prefix)
+        known = self._get(path, prefix, start)
         return known.directory if known is not None else None
 
     def records(self, paths: Sequence[str]) -> Sequence[ObjectRecord | None]:
@@ -185,17 +241,22 @@ class BucketTree:
         found: list[bool] = Pool(_AT_ONCE).map(self._holds, paths)
         return found
 
-    def _get(self, path: str, prefix: str = "") -> Known | None:
-        if path not in self._seen:
-            directory = f"{self._root}/{path}" if path else self._root
-            # An empty list of a bucket that may not be read would be taken for the truth.
-            self._seen[path] = self._directories.get(self._role, directory, prefix, needed=not path)
-        return self._seen[path]
+    def _get(self, path: str, prefix: str = "", start: str | None = None) -> Known | None:
+        seen = self._seen.setdefault(path, [])
+        if seen and seen[-1].whole:
+            return seen[-1]
+        directory = f"{self._root}/{path}" if path else self._root
+        # An empty list of a bucket that may not be read would be taken for the truth.
+        known = self._directories.get(self._role, directory, prefix, start, needed=not path)
+        if known is not None:
+            seen.append(known)
+        return known
 
     def _record(self, path: str) -> ObjectRecord | None:
         parent, _, name = path.rpartition("/")
-        known = self._get(parent)
-        entry = known.files.get(name) if known is not None else None
+        # Of a large directory that changes there are several parts. The latest one that has the name counts.
+        seen = self._seen.get(parent) or [known for known in (self._get(parent),) if known is not None]
+        entry = next((known.files[name] for known in reversed(seen) if name in known.files), None)
         return record_of(entry) if entry is not None else None
 
     def _holds(self, path: str) -> bool:

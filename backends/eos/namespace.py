@@ -77,16 +77,15 @@ class Namespace:
                 return self._look(role, path, rpc.FILE) or self._look(role, path, rpc.CONTAINER)
             self._raise_for_status(role, error)
 
-    def find(self, role: Role, path: str, *, beginning: str = "") -> list[Entry]:
+    def find(self, role: Role, path: str, *, pattern: str = "") -> list[Entry]:
         """What a directory holds, itself not included, in no order. Raises `Missing`, `PermissionDenied`.
 
-        With `beginning`, only names that begin with it, chosen by EOS: letters, digits and signs that mean nothing in
-        a regular expression, and ".".
+        With `pattern`, only names in which that POSIX extended regular expression is found.
         """
         request = self._find_request(role, path, rpc.LISTING)
-        if beginning:
-            pattern = b"^" + beginning.replace(".", "[.]").encode()
-            request.selection.CopyFrom(rpc.MDSelection(select=True, regexp_filename=pattern, regexp_dirname=pattern))
+        if pattern:
+            chosen = pattern.encode()
+            request.selection.CopyFrom(rpc.MDSelection(select=True, regexp_filename=chosen, regexp_dirname=chosen))
         try:
             answers = self._channels.find(request)
         except grpc.RpcError as error:

@@ -21,9 +21,10 @@ class Directory:
         continued: the pieces of long segments in order, each with the name of the directory where they go on.
         shadowed: there are files that another file of the same key hides.
         folded: entries of `names` that end with "/" and are files all the same (keys deeper than paths may be).
+        end: entries from here on may be missing; None where all are there. Never with `continued`.
     """
 
-    __slots__ = ("continued", "folded", "names", "odd", "shadowed")
+    __slots__ = ("continued", "end", "folded", "names", "odd", "shadowed")
 
     def __init__(
         self,
@@ -32,12 +33,14 @@ class Directory:
         continued: list[tuple[str, str]],
         shadowed: bool = False,
         folded: frozenset[str] = frozenset(),
+        end: str | None = None,
     ) -> None:
         self.names = names
         self.odd = odd
         self.continued = continued
         self.shadowed = shadowed
         self.folded = folded
+        self.end = end
 
     def __len__(self) -> int:
         return len(self.names) + len(self.continued)
@@ -106,7 +109,7 @@ def is_utf8(name: str) -> bool:
     return True
 
 
-def build_directory(files: Iterable[str], directories: Iterable[str], rule: Names) -> Directory:
+def build_directory(files: Iterable[str], directories: Iterable[str], rule: Names, end: str | None = None) -> Directory:
     """A `Directory` from the names on disk, in any order."""
     names: list[str] = []
     odd: dict[str, str] = {}
@@ -148,4 +151,4 @@ def build_directory(files: Iterable[str], directories: Iterable[str], rule: Name
                     folded.append(segment)
     names.sort()
     continued.sort()
-    return Directory(names, odd, continued, shadowed, frozenset(folded))
+    return Directory(names, odd, continued, shadowed, frozenset(folded), end)

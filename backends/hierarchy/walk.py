@@ -29,10 +29,11 @@ _BATCH: Final = 1000
 class Tree(Protocol):
     """What a storage shows of one bucket. Paths are relative to the bucket, "" is the bucket itself."""
 
-    def directory(self, path: str, prefix: str, /) -> Directory | None:
+    def directory(self, path: str, prefix: str, start: str, /) -> Directory | None:
         """The entries of a directory as they are now; None when it is missing, no directory or not to be read.
 
-        Those whose segment does not begin with `prefix` may be left out.
+        Those whose segment does not begin with `prefix` may be left out, and so may those before `start`. Entries from
+        some point on may be left out as well (`Directory.end`): they are asked for when they are needed.
         """
 
     def records(self, paths: Sequence[str], /) -> Sequence[ObjectRecord | None]:
@@ -123,27 +124,30 @@ def _entries(tree: Tree, rule: Names, path: str, base: str, prefix: str, after: 
     elif after > base:
         return
     prefix = prefix[len(base) :]
-    directory = tree.directory(path, prefix)
-    if directory is None:
-        return
     below = path + "/" if path else ""
-    named = _named(directory, below, base, prefix, behind)
-    if directory.continued:
-        yield from merge(named, _continued(tree, rule, directory, below, base, prefix, behind), key=itemgetter(0))
-    else:
-        yield from named
+    # A marker may lie inside a directory, which is an entry all the same.
+    start = behind.partition("/")[0] if behind else ""
+    while (directory := tree.directory(path, prefix, start)) is not None:
+        named = _named(directory, below, base, prefix, behind, start)
+        if directory.continued:
+            yield from merge(named, _continued(tree, rule, directory, below, base, prefix, behind), key=itemgetter(0))
+        else:
+            yield from named
+        if directory.end is None:
+            return
+        start = directory.end
 
 
-def _named(directory: Directory, below: str, base: str, prefix: str, after: str | None) -> Iterator[Step]:
+def _named(directory: Directory, below: str, base: str, prefix: str, after: str | None, start: str) -> Iterator[Step]:
     names = directory.names
     first = 0 if after is None else bisect_right(names, after)
     if first and after and directory.is_directory(names[first - 1]) and after.startswith(names[first - 1]):
         # The marker lies inside that directory. It is the entry right before: whatever sorted between them would
         # have to begin with the directory's name and "/", which no other entry does.
         first -= 1
-    if prefix:
-        first = max(first, bisect_left(names, prefix))
-    for position in range(first, len(names)):
+    if prefix or start:
+        first = max(first, bisect_left(names, max(start, prefix)))
+    for position in range(first, len(names) if directory.end is None else bisect_left(names, directory.end)):
         entry = names[position]
         if not entry.startswith(prefix):
             return

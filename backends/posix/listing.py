@@ -229,7 +229,7 @@ class BucketTree:
         self._finder = finder
 
     @translated
-    def directory(self, path: str, prefix: str) -> Directory | None:
+    def directory(self, path: str, prefix: str, start: str) -> Directory | None:
         """The entries of a directory as they are now; None when it is missing or may not be read."""
         return self._directories.get(f"{self._bucket}/{path}" if path else self._bucket)
 

@@ -33,7 +33,7 @@ class DictTree:
         start = path + "/" if path else ""
         return [file[len(start) :] for file in self.files if file.startswith(start)]
 
-    def directory(self, path: str, prefix: str) -> Directory | None:
+    def directory(self, path: str, prefix: str, start: str) -> Directory | None:
         self.read.append(path)
         below = self._below(path)
         files = {name for name in below if "/" not in name}
@@ -142,8 +142,8 @@ def test_the_deepest_key_is_found() -> None:
 
 def test_what_goes_between_name_and_record_leaves_no_gap() -> None:
     tree = DictTree({f"k{number}" for number in range(10)})
-    everything = tree.directory("", "")
-    tree.directory = lambda path, prefix: everything  # type: ignore[method-assign]
+    everything = tree.directory("", "", "")
+    tree.directory = lambda path, prefix, start: everything  # type: ignore[method-assign]
     tree.files -= {"k0", "k1", "k4", "k9"}
     answer = page(tree, DEFAULT_NAMES, ListQuery(limit=4))
     assert _shape(answer) == (["k2", "k3", "k5", "k6"], (), "k6")
@@ -153,8 +153,8 @@ def test_what_goes_between_name_and_record_leaves_no_gap() -> None:
 
 def test_an_empty_directory_is_no_common_prefix() -> None:
     tree = DictTree({"a/x", "b/x", "c/x"})
-    everything = tree.directory("", "")
-    tree.directory = lambda path, prefix: everything if not path else None  # type: ignore[method-assign]
+    everything = tree.directory("", "", "")
+    tree.directory = lambda path, prefix, start: everything if not path else None  # type: ignore[method-assign]
     tree.files.discard("b/x")
     assert page(tree, DEFAULT_NAMES, ListQuery(delimiter="/")).prefixes == ("a/", "c/")
 

@@ -112,6 +112,8 @@ def server(script: Callable[[Peer], None], **options: Any) -> Iterator[tuple[Str
         yield streams, peers
     finally:
         streams.close()
+        # Closing alone leaves it listening for as long as a thread waits in accept.
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for peer in peers:
             peer.sock.close()
