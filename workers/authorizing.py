@@ -250,6 +250,9 @@ def _authorize_creation(request: Request) -> None:
 
 def _denied(request: Request, decision: Decision, action: str, resource: str, access: BucketAccess | None) -> S3Error:
     """The refusal; why is told within the account that owns the bucket, and to nobody else, as AWS does."""
+    if request.method == "HEAD" and request.operation.level is Level.BUCKET:
+        # A bucket's region is no secret: SDKs find it by asking without credentials.
+        return S3Error("AccessDenied", headers={"x-amz-bucket-region": request.services.settings.region})
     principal = request.principal
     if principal.account_id and (access is None or principal.account_id == access.owner):
         return S3Error("AccessDenied", denial_message(decision, principal, action, resource))

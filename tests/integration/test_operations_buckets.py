@@ -114,6 +114,12 @@ def test_head_bucket(wire: Wire, box: str) -> None:
     assert (missing.status, missing.body) == (404, b"")
 
 
+def test_who_may_not_see_a_bucket_learns_its_region_by_head(wire: Wire, box: str) -> None:
+    answer = wire.call("HEAD", box, sign=False)
+    assert (answer.status, answer.headers["x-amz-bucket-region"], answer.body) == (403, "us-east-1", b"")
+    assert "x-amz-bucket-region" not in wire.call("GET", box, sign=False).headers
+
+
 def test_delete_bucket(wire: Wire, box: str, put: Put) -> None:
     put("k")
     assert wire.call("DELETE", box).outcome == (409, "BucketNotEmpty")
