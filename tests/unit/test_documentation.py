@@ -63,6 +63,14 @@ def test_variables_that_are_named_exist(page: Path) -> None:
     assert set(VARIABLE.findall(text_of(page))) - known == set()
 
 
+def test_every_dependency_has_a_reason() -> None:
+    required = re.findall(r"^ *\"([a-z][\w-]*)(?:\[\w+\])?[<>=]", (ROOT / "setup.py").read_text(), re.MULTILINE)
+    required += re.findall(r"\"([a-z][\w-]*)[<>=]", (ROOT / "setup.py").read_text())
+    words = set(re.findall(r"[\w-]+", text_of(Path("docs/dependencies.md"))))
+    assert len(set(required)) > 40
+    assert set(required) - words == set()
+
+
 def test_programs_that_are_named_exist(page: Path) -> None:
     text = text_of(page)
     modules = re.findall(r"python3? -m ((?:backends|loadtest|tests|workers)[\w.]*\w)", text)
