@@ -28,7 +28,7 @@ UPLOADS = 200
 KEYS = 60
 THREADS = 12
 SEED = 20_240
-PATIENCE = 40.0
+PATIENCE = 120.0
 BETWEEN_KILLS = 20
 """Requests that are answered between two kills, at least."""
 
@@ -203,7 +203,7 @@ def test_stress(start_gateway: Callable[..., Gateway]) -> None:
     def clean() -> bool:
         return left_on_disk(gateway) == [] and open_uploads(s3, "bucket") == []
 
-    wait_until(clean, timeout=30, what="a clean storage")
+    wait_until(clean, timeout=90, what="a clean storage")
     with redis_of(gateway) as redis:
         for name in redis.keys("shardgate:v1:upload:*"):
             assert redis.hget(name, "state") == b"done", name
