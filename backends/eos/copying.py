@@ -16,6 +16,7 @@ from backends.api import BackendError, ObjectRecord, PermissionDenied, Precondit
 from backends.eos.failures import Missing
 from backends.eos.interfaces import DataClient, Entry, Role, Written
 from backends.eos.layout import staging_of
+from backends.eos.moving import Unfinished
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.publishing import Publisher
@@ -49,15 +50,22 @@ class Copier:
             self._namespace.make_directories(role, staging_of(root), below=root)
             copied = self._copied(role, source, staged)
             if copied is None:
+                self._remove(role, staged)
                 return None
             kind, digest = source.checksum
             adler32 = digest if kind == "adler32" and digest not in NOT_COMPUTED else ""
             written = Written(copied.id, source.size, adler32)
             return self._publisher.publish_file(role, bucket, key, staged, written, record, check)
-        finally:
-            # It has gone once it was published; what is left of a failure must not hide its reason.
-            with suppress(StorageUnavailable, PermissionDenied):
-                self._namespace.unlink(role, staged)
+        except Unfinished:
+            raise
+        except BaseException:
+            self._remove(role, staged)
+            raise
+
+    def _remove(self, role: Role, staged: str) -> None:
+        """What is left of a failure must not hide its reason."""
+        with suppress(StorageUnavailable, PermissionDenied):
+            self._namespace.unlink(role, staged)
 
     def _copied(self, role: Role, source: Entry, staged: str) -> Entry | None:
         command = {

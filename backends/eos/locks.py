@@ -25,6 +25,7 @@ from backends.eos.interfaces import Role
 from backends.eos.namespace import Namespace
 
 _FILES: Final = 64
+_REMEMBERED: Final = 10_000
 _PREFIX: Final = "user.lock."
 _BREAKER: Final = "user.break."
 _FIRST_PAUSE: Final = 0.004
@@ -44,6 +45,8 @@ class Held:
         self._name = name
         self._token = token
         self._since = since
+        self._noted = False
+        self._left = False
 
     @property
     def safe(self) -> bool:
@@ -58,12 +61,18 @@ class Held:
         if not self.safe:
             raise StorageUnavailable("a lock ran out before the change could be published", retry_after=1)
         now = time.monotonic()
+        self._noted = self._noted or bool(note)
         self._locks.write(self._file, self._name, self._token + _SEPARATOR + note if note else self._token)
         self._since = now
 
+    def leave(self) -> bool:
+        """Where there is a note, let the lock expire with it: somebody else is to end what it says. False for none."""
+        self._left = self._noted
+        return self._left
+
     def release(self) -> None:
         """Give it back, or leave it to expire."""
-        if self.safe:
+        if self.safe and not self._left:
             self._locks.remove(self._file, [self._name])
 
 
@@ -109,11 +118,24 @@ class Locks:
                 if not place[1]:
                     del self._local[key]
 
-    def noted(self, key: str) -> bytes | None:
-        """The note that the present holder of a lock has left; None when nobody holds it, or without a note."""
+    def noted(self, key: str, finish: Finisher | None = None) -> bytes | None:
+        """The note that the present holder of a lock has left; None when nobody holds it, or without a note.
+
+        With `finish`, what is the same a lease after it was first seen here is ended.
+        """
         file, name = self._place(key)
         value = self._value(file, name)
-        return value.partition(_SEPARATOR)[2] or None if value else None
+        note = value.partition(_SEPARATOR)[2] if value else b""
+        if not value or not note:
+            return None
+        if finish is None:
+            return note
+        if len(self._observed) > _REMEMBERED:
+            self._observed.clear()
+        age = time.monotonic() - self._observed.setdefault((file, name, value), time.monotonic())
+        if age > self.lease:
+            self._take_away(file, name, value, finish, alone=age > 2 * self.lease)
+        return note
 
     def sweep(self, finish: Finisher) -> int:
         """Take away what dead holders left and nobody asks for: what was the same a lease ago, by this process's clock.
@@ -205,7 +227,14 @@ class Locks:
             return
         note = value.partition(_SEPARATOR)[2]
         if note and finish is not None:
-            with suppress(BackendError):
+            try:
                 finish(note)
+            except StorageUnavailable:
+                # Not now: the next one who finds it does it.
+                self.remove(file, [claim])
+                return
+            except BackendError:
+                # Nor ever.
+                pass
         self.remove(file, [name])
         self.remove(file, [claim])

@@ -13,6 +13,7 @@ from backends.eos.failures import Exists, Missing
 from backends.eos.interfaces import Entry, Role
 from backends.eos.layout import NAMES, key_lock
 from backends.eos.locks import Locks
+from backends.eos.moving import finish
 from backends.eos.namespace import Namespace
 from backends.eos.registry import Registry
 
@@ -67,13 +68,16 @@ class Places:
         return None
 
     def find_patiently(self, role: Role, place: Place) -> Entry | None:
-        """The same, for readers: also when the object is just being replaced by a rename."""
+        """The same, for readers: also when the object is just being replaced by a rename.
+
+        One that nobody goes on with is ended by who reads, once it has been seen for as long as a lock lasts.
+        """
         entry = self.find(role, place)
         pause = _PAUSE
         for _ in range(_TRIES):
             if entry is not None:
                 return entry
-            if not self._locks.noted(key_lock(place.bucket, place.key)):
+            if not self._locks.noted(key_lock(place.bucket, place.key), self._finish):
                 # What was away for a moment may be there, and its note gone, since the first look.
                 return self.find(role, place)
             time.sleep(pause)
@@ -82,6 +86,9 @@ class Places:
         if entry is None:
             raise StorageUnavailable("the object is being replaced", retry_after=1)
         return entry
+
+    def _finish(self, note: bytes) -> None:
+        finish(self._namespace, note)
 
     def target(self, role: Role, place: Place) -> str:
         """The path that a file may be renamed to: a rename onto a directory would move it inside."""

@@ -21,10 +21,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import msgspec
-
 from backends.api import (
     BLOCK_SIZE,
+    BackendError,
     DeleteOutcome,
     NoSuchObject,
     ObjectRecord,
@@ -38,6 +37,7 @@ from backends.eos.failures import Exists, Missing
 from backends.eos.interfaces import CloseFailed, Entry, MissingParent, NotAFile, Role, Unanswered, Writing, Written
 from backends.eos.layout import key_lock
 from backends.eos.locks import Held, Locks
+from backends.eos.moving import Move, Unfinished, finish
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.places import Place, Places
@@ -53,15 +53,6 @@ _PAUSE: Final = 0.02
 
 class _Failed(Exception):
     """One try of a write failed; another one may succeed."""
-
-
-class Move(msgspec.Struct, frozen=True):
-    """The note in a lock: a file that is being renamed over another one, and who does it."""
-
-    source: str
-    target: str
-    uid: int
-    gid: int
 
 
 class _Body:
@@ -387,7 +378,7 @@ class Publisher:
             if source == target:
                 return record_of(entry)
             lock = held[0] if key_lock(bucket, target) <= key_lock(bucket, source) else held[-1]
-            self._move(role, lambda: self._required(role, from_place).path, to_place, lock)
+            self._move(role, lambda: self._required(role, from_place).path, entry.id, to_place, lock)
         self._places.prune(role, from_place, entry.path)
         return record_of(entry)
 
@@ -411,45 +402,59 @@ class Publisher:
             self._check(role, place, check)
             with _gone_is(NoSuchObject(staged)):
                 self._namespace.set_attributes(role, written.fid, {ATTRIBUTE: value})
-            self._move(role, lambda: staged, place, held[0])
+            self._move(role, lambda: staged, written.fid, place, held[0])
         return record
 
-    def _move(self, role: Role, find: Callable[[], str], place: Place, lock: Held) -> None:
-        """Rename a file to an object's path, in the place of what is there.
+    def _move(self, role: Role, find: Callable[[], str], fid: int, place: Place, lock: Held) -> None:
+        """Rename the file of this id to an object's path, in the place of what is there.
 
-        `find` gives the file's path: it may have to make way for a directory of the new one.
+        `find` gives the file's path: it may have to make way for a directory of the new one. Once what is there may
+        have gone, the lock is only given back when the file has come: a failure leaves it, with its note, to whoever
+        finds it expired, and raises `Unfinished`.
         """
-        for attempt in range(_TRIES):
-            source = find()
-            current = self._places.find(role, place)
-            target = self._places.target(role, place)
+        try:
+            for attempt in range(_TRIES):
+                if self._moved(role, find(), fid, place, lock, final=attempt == _TRIES - 1):
+                    return
+                time.sleep(_PAUSE * attempt / 4)
+            raise StorageUnavailable("the object's directory is always removed again", retry_after=1)
+        except NoSuchObject:
+            raise
+        except BaseException as error:
+            if lock.leave() and isinstance(error, BackendError):
+                raise Unfinished(str(error), retry_after=1) from error
+            raise
+
+    def _moved(self, role: Role, source: str, fid: int, place: Place, lock: Held, *, final: bool) -> bool:
+        """One try to rename a file; whether it is where it belongs. Raises `NoSuchObject` when it has gone."""
+        current = self._places.find(role, place)
+        if current is not None and current.id == fid:
+            # The answer to an earlier try was lost.
+            return True
+        target = self._places.target(role, place)
+        try:
             if current is not None:
-                lock.note(msgspec.json.encode(Move(source, target, role.uid, role.gid)))
+                lock.note(Move(source, target, role.uid, role.gid, place.root).text())
                 if current.path != place.displaced:
                     self._namespace.unlink(role, place.displaced)
                 self._namespace.unlink(role, current.path)
-            try:
-                self._namespace.rename(role, source, target)
-            except Missing:
-                if self._namespace.stat(role, source) is None:
-                    raise NoSuchObject(source) from None
-                self._places.make_parents(role, place, target)
-            except Exists:
-                pass
-            else:
-                return
-            time.sleep(_PAUSE * attempt / 4)
-        raise StorageUnavailable("the object's directory is always removed again", retry_after=1)
+            self._namespace.rename(role, source, target)
+        except Missing:
+            if self._namespace.stat(role, source) is None:
+                raise NoSuchObject(source) from None
+            self._places.make_parents(role, place, target)
+        except Exists:
+            pass
+        except StorageUnavailable:
+            if final or not lock.safe:
+                raise
+        else:
+            return True
+        return False
 
     def finish(self, note: bytes) -> None:
-        """End the move of a holder that died: its object is there under its old name only."""
-        try:
-            move = msgspec.json.decode(note, type=Move)
-        except msgspec.DecodeError:
-            return
-        role = Role(move.uid, move.gid)
-        if self._namespace.stat(role, move.target) is None and self._namespace.stat(role, move.source) is not None:
-            self._namespace.rename(role, move.source, move.target)
+        """End what a holder of a lock was doing when it died."""
+        finish(self._namespace, note)
 
 
 def _creates(check: Precondition) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -31,12 +31,13 @@ from backends.api import (
 from backends.eos.data import WrongFile
 from backends.eos.interfaces import Role, Written
 from backends.eos.locks import Held, Locks
+from backends.eos.moving import Unfinished
 from backends.eos.options import Options
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
 from backends.eos.upload_files import UploadFiles, Weakened, new_name
 from backends.eos.upload_places import Lane, Piece, best_lane, checksum_of, pieces_of
-from backends.eos.upload_states import CLOSED, COMPLETED, FILE, WEAK, Completed, State, States
+from backends.eos.upload_states import CLOSED, COMPLETED, FILE, PUBLISHED, WEAK, Completed, State, States
 
 
 def upload_lock(bucket: str, upload_id: str) -> str:
@@ -152,6 +153,8 @@ class Completion:
             return self._publish(role, bucket, state, lane.file, written, record, precondition)
         except WrongFile:
             raise NoSuchUpload from None
+        except Unfinished:
+            raise
         except BaseException:
             self._give_up(bucket, state, lane)
             raise
@@ -187,6 +190,8 @@ class Completion:
             if written.adler32 != checksum:
                 raise StorageUnavailable(f"parts were damaged: {written.adler32} came and {checksum} was sent")
             return self._publish(role, bucket, state, file, written, record, precondition)
+        except Unfinished:
+            raise
         except BaseException:
             if self._files.is_there(role, state.path(file), written.fid):
                 # The note goes first: without the file it would say that this is the object.
@@ -209,7 +214,7 @@ class Completion:
         note = Completed(file, written.fid, record)
         self._states.set(bucket, state.id, {COMPLETED: msgspec.json.encode(note)})
         try:
-            return self._publisher.publish_file(
+            published = self._publisher.publish_file(
                 role,
                 bucket,
                 state.upload.key,
@@ -224,10 +229,23 @@ class Completion:
             if before is None:
                 raise
             return before
+        # As long as the file is there, its id tells the same.
+        with suppress(BackendError):
+            self._states.set(bucket, state.id, {PUBLISHED: file.encode("ascii")})
+        return published
 
     def published(self, state: State) -> ObjectRecord | None:
-        """The record of the object that the upload has become; None while its file still has its hidden name."""
+        """The record of the object that the upload has become; None while it has not.
+
+        That its file is not under its hidden name any more does not prove it: EOS may have deleted it. So it was noted,
+        or the file is somewhere else.
+        """
         note = state.completed
-        if note is None or self._files.is_there(state.home.role, state.path(note.file), note.fid):
+        if note is None:
+            return None
+        if state.published == note.file:
+            return note.record
+        entry = self._files.by_id(state.home.role, note.fid)
+        if entry is None or entry.path == state.path(note.file):
             return None
         return note.record

@@ -237,6 +237,10 @@ class UploadFiles:
         except (StorageUnavailable, PermissionDenied):
             pass
 
+    def by_id(self, role: Role, fid: int) -> Entry | None:
+        """The file of this id, wherever it is; None when there is none."""
+        return self._namespace.file_by_id(role, fid)
+
     def is_there(self, role: Role, path: str, fid: int) -> bool:
         """Whether the file of this id has this path."""
         entry = self._namespace.stat(role, path)

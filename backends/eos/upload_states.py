@@ -7,6 +7,7 @@
         user.closed.FILE            no part may be written into this lane any more: it is becoming the object
         user.weak.FILE              nothing is written into this lane any more: a range broke off, one replica is left
         user.completed              which file becomes the object of which record, noted before it does
+        user.published              that file, once it has
     STATE/uploads/BUCKET/ID/NN      empty files; the attributes of each are of the parts with a number = NN modulo 64:
         user.file.FILE              a file of data that was, or is about to be, made
         user.claim.FILE.NUMBER      the place of a part in a lane
@@ -37,6 +38,7 @@ LANE: Final = "user.lane."
 CLOSED: Final = "user.closed."
 WEAK: Final = "user.weak."
 COMPLETED: Final = "user.completed"
+PUBLISHED: Final = "user.published"
 FILE: Final = "user.file."
 CLAIM: Final = "user.claim."
 PART: Final = "user.part."
@@ -75,6 +77,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     closed: frozenset[str]
     weak: frozenset[str]
     completed: Completed | None
+    published: str = ""
     parts: tuple[PartRecord, ...] = ()
     files: frozenset[str] = frozenset()
 
@@ -244,6 +247,7 @@ def _state_of(upload_id: str, entry: Entry, below: Iterable[Entry]) -> State:
         completed=_decoded(msgspec.json.Decoder(Completed).decode, attributes[COMPLETED])
         if COMPLETED in attributes
         else None,
+        published=attributes.get(PUBLISHED, b"").decode("ascii", "replace"),
         # A part in a lane that was lost is lost with it.
         parts=tuple(
             sorted((part for part in parts if part.place.split(":")[1] in known), key=lambda part: part.modified)

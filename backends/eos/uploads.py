@@ -33,6 +33,7 @@ from backends.api import (
 from backends.eos.data import HttpData, WrongFile
 from backends.eos.failures import Exists
 from backends.eos.interfaces import Entry, Role
+from backends.eos.layout import key_lock
 from backends.eos.locks import Locks
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
@@ -85,6 +86,7 @@ class Uploads:
         self._registry: Final = registry
         self._places: Final = places
         self._locks: Final = locks
+        self._publisher: Final = publisher
         self._states: Final = States(namespace, service, options.state)
         self._files: Final = UploadFiles(namespace, data, settler, options.staging_layout)
         self._completion: Final = Completion(options, registry, locks, publisher, self._states, self._files)
@@ -114,12 +116,19 @@ class Uploads:
         """Remove an upload, or what a completion left of it. A missing one is no error."""
         try:
             with self._locks.hold(upload_lock(bucket, upload_id)):
-                self._states.whole(bucket, upload_id)
+                self._end_move(bucket, self._states.whole(bucket, upload_id))
                 # Out of sight in one step; what follows, the sweep may end.
                 self._states.set(bucket, upload_id, remove=(UPLOAD,))
                 self._remove(role, bucket, upload_id)
         except NoSuchUpload:
             return
+
+    def _end_move(self, bucket: str, state: State) -> None:
+        """See that a completion which broke off in the middle of its rename is not in need of its file any more."""
+        if state.completed is None or state.upload is None or self._completion.published(state) is not None:
+            return
+        with self._locks.hold(key_lock(bucket, state.upload.key), finish=self._publisher.finish):
+            pass
 
     def _remove(self, role: Role, bucket: str, upload_id: str) -> None:
         state = self._states.whole(bucket, upload_id, removed=True)
@@ -165,7 +174,7 @@ class Uploads:
 
     def _present(self, bucket: str, state: State) -> State:
         """The upload as it is: a lane that has gone, an object now or lost, has no parts."""
-        if state.completed is not None:
+        if state.completed is not None and self._completion.published(state) is not None:
             return state
         lost = {
             lane.file

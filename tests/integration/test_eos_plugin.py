@@ -487,14 +487,31 @@ class TestPublication:
         assert copied.tags == {"c": "d"}
         assert keys(backend, bucket) == ["dir/copy", "dir/source"]
 
+    def test_a_copy_whose_rename_fails_is_ended_by_who_reads(self, eos, backend, bucket):
+        put(backend, bucket, "source", b"new")
+        put(backend, bucket, "dir/copy", b"old")
+        eos.fault("mgm_rename_lie", path=f"/{bucket}/")
+        with opened(eos, server_copy_from=1) as copying:
+            source = copying.get_object(ALICE, bucket, "source")
+            with pytest.raises(StorageUnavailable):
+                copying.copy_object(ALICE, source, bucket, "dir/copy", source.record)
+            source.close()
+        eos.clear_faults()
+        # EOS has given the old one away by then.
+        assert get(backend, bucket, "dir/copy") == b"new"
+
 
 class TestRenames:
     def test_a_rename_that_eos_only_claims_is_not_believed(self, eos, backend, bucket):
         put(backend, bucket, "key")
-        eos.fault("mgm_rename_lie", path=f"/{bucket}/", count=1)
+        lie = eos.fault("mgm_rename_lie", path=f"/{bucket}/")
         with pytest.raises(StorageUnavailable):
             backend.rename_object(ALICE, bucket, "key", "other")
         assert keys(backend, bucket) == ["key"]
+        eos.clear_faults(lie)
+        eos.fault("mgm_rename_lie", path=f"/{bucket}/", count=1)
+        backend.rename_object(ALICE, bucket, "key", "other")
+        assert keys(backend, bucket) == ["other"]
 
     def test_readers_never_miss_an_object_that_is_replaced_by_a_rename(self, eos, backend, bucket):
         put(backend, bucket, "to", b"old")
@@ -539,13 +556,14 @@ class TestRenames:
     def test_who_dies_between_removal_and_rename_is_ended_by_the_next(self, eos, backend, bucket, tree, alice):
         put(backend, bucket, "from", b"new")
         put(backend, bucket, "to", b"old")
-        eos.fault("mgm_error", operation="grpc.Exec.rename", path=f"{tree}/from", count=1, code=5)
+        eos.fault("mgm_error", operation="grpc.Exec.rename", path=f"{tree}/from", code=5)
         # The lock is not given back, as if the process had died.
         locks = backend._locks
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("backends.eos.locks.Held.release", lambda held: None)
             with pytest.raises(StorageUnavailable):
                 backend.rename_object(ALICE, bucket, "from", "to")
+        eos.clear_faults()
         assert alice.missing(f"{tree}/to")
         assert locks.noted(key_lock(bucket, "to"))
         # A reader is asked to try again, never told that there is nothing; the next writer ends what was begun.

@@ -7,14 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from backends.api import Backend, BucketRecord, ConfigurationError, NoSuchUpload, PermissionDenied, StorageUnavailable
 from backends.eos.upload_places import place_of
+from backends.eos.upload_states import COMPLETED, Completed
 from backends.testkit.harness import Box, all_fine, together
 from backends.testkit.sources import content
 from backends.testkit.uploading import Upload
-from tests.support.eos import Emulator
+from tests.support.eos import Client, Emulator
 from tests.support.eos_plugin import ALICE, BOB, opened, prepare
 
 PART = 300_000
@@ -128,6 +130,45 @@ def test_a_completion_that_cannot_be_finished_can_be_tried_again(eos: Emulator, 
     assert not upload.box.exists(upload.record.key)
     eos.clear_faults(lie)
     upload.complete(parts)
+    assert data_of(upload) == b"".join(bodies(3))
+
+
+@pytest.mark.parametrize(("then", "numbers"), [("read", (2, 3)), ("abort", (1, 2, 3)), ("complete", (2, 3))])
+def test_what_a_rename_that_fails_has_taken_away_comes_back(
+    eos: Emulator, upload: Upload, then: str, numbers: tuple[int, ...]
+) -> None:
+    """EOS's rename replaces nothing: the old object has gone by then."""
+    upload.box.put(upload.record.key, b"old")
+    parts = upload.put_all(bodies(3))
+    chosen = [parts[number - 1] for number in numbers]
+    eos.fault("mgm_rename_lie")
+    with pytest.raises(StorageUnavailable):
+        upload.complete(chosen)
+    eos.clear_faults()
+    if then == "abort":
+        upload.abort()
+    elif then == "complete":
+        upload.complete(chosen)
+    assert data_of(upload) == b"".join(bodies(3)[number - 1] for number in numbers)
+
+
+def test_a_file_that_eos_has_deleted_is_not_taken_for_the_object(
+    eos: Emulator, backend: Backend, upload: Upload
+) -> None:
+    parts = upload.put_all(bodies(3))
+    states = backend._uploads._states  # type: ignore[attr-defined]
+    (lane,) = states.whole("uploads", upload.record.id).lanes
+    # A process that was killed right before the rename.
+    note = Completed(lane.file, lane.fid, upload.record.draft)
+    states.set("uploads", upload.record.id, {COMPLETED: msgspec.json.encode(note)})
+    with Client(eos) as alice:
+        hidden = f"{eos.root}/buckets/uploads/dir/.sys.shardgate.{upload.record.id}.{lane.file}"
+        assert alice.unlink(hidden)[0] == 0
+    with pytest.raises(NoSuchUpload):
+        upload.complete(parts)
+    assert upload.load().completed is None
+    assert upload.load().parts == ()
+    upload.complete(upload.put_all(bodies(3)))
     assert data_of(upload) == b"".join(bodies(3))
 
 
