@@ -26,6 +26,8 @@ COPIED: Final = 4 << 20
 """Bytes that are copied at a time into a lane: held here before they are sent, as all ranges are."""
 _TRIES: Final = 4
 _PAUSE: Final = 0.1
+_NOTICED: Final = 0.5
+"""Seconds for which an FST may not have noticed yet that a range PUT broke off."""
 
 
 class RangesRefused(StorageUnavailable):
@@ -135,12 +137,20 @@ class UploadFiles:
         raise Weakened("ranges of a file keep breaking off")
 
     def _require_strong(self, role: Role, state: State, lane: Lane, error: RangeBroken) -> None:
-        """Raise `Weakened` unless the next range that breaks off would leave a replica."""
-        entry = self._namespace.stat(role, state.path(lane.file))
-        if entry is None or entry.id != lane.fid:
-            raise WrongFile(f"{state.path(lane.file)} has gone") from None
-        if entry.replicas < STRONG:
-            raise Weakened(str(error)) from None
+        """Raise `Weakened` unless the next range that breaks off would leave a replica.
+
+        An FST drops its own once it has noticed the end of a connection, which may be after us.
+        """
+        end = time.monotonic() + _NOTICED
+        while True:
+            entry = self._namespace.stat(role, state.path(lane.file))
+            if entry is None or entry.id != lane.fid:
+                raise WrongFile(f"{state.path(lane.file)} has gone") from None
+            if entry.replicas < STRONG:
+                raise Weakened(str(error)) from None
+            if time.monotonic() > end:
+                return
+            time.sleep(_PAUSE)
 
     def finish_lane(self, role: Role, state: State, lane: Lane, size: int, checksum: int, *, finalize: bool) -> None:
         """Bring size and checksum of a complete lane up to date, and compare them.
@@ -152,7 +162,11 @@ class UploadFiles:
         come to what is expected.
         """
         path = state.path(lane.file)
-        last = b"".join(self.read(role, self._described(role, path, lane.fid, size), size - 1, 1))
+        described = self._described(role, path, lane.fid, size)
+        if described.replicas < min(STRONG, (described.layout >> 8 & 0xFF) + 1):
+            # It has lost one: late, after an earlier range that broke off.
+            raise Weakened(f"{path} has {described.replicas} replicas")
+        last = b"".join(self.read(role, described, size - 1, 1))
         written = Written(lane.fid, size, f"{checksum:08x}" if finalize else "")
         wrong = ""
         for attempt in range(_TRIES):
