@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from workers.protocol.errors import S3Error
+from workers.protocol.sigv4_parse import ScopeError
 from workers.protocol.target import Query, parse_query
 from workers.protocol.xml import Node, document, escape_replacing
 
@@ -101,6 +102,8 @@ class QueryError(Exception):
 
 def query_error(error: S3Error) -> QueryError:
     """The refusal that says in the query protocol what an S3 error says."""
+    if isinstance(error, ScopeError):
+        return QueryError("SignatureDoesNotMatch", error.plainly)
     code = _OF_S3.get(error.code, "ValidationError" if error.status < 500 else "InternalFailure")
     message = _MESSAGES.get(code, error.message)
     detail = error.elements.get("Detail")

@@ -37,6 +37,7 @@ from workers.protocol.sigv4_parse import (
     presigned_fields,
     query_malformed,
     refusal,
+    scope_refused,
     unsupported_mechanism,
 )
 from workers.protocol.target import Query
@@ -82,6 +83,7 @@ _BAD_PAYLOAD: Final = (
     "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or "
     "a valid sha256 value."
 )
+_OTHER_DAY: Final = "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."
 _ONE_MECHANISM: Final = (
     "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or "
     "the Authorization header should be specified"
@@ -200,9 +202,10 @@ def _authenticate_header(request: _Request, authorization: str, body_sha256: str
     try:
         _check_scope(request, stated)
     except CredentialFault as fault:
-        raise header_malformed(fault.message, fault.elements) from None
+        raise scope_refused(header_malformed(fault.message, fault.elements), fault.plainly) from None
     if stated.date != amz_date[:8]:
-        raise header_malformed("Invalid credential date. Date is not the same as X-Amz-Date.")
+        malformed = header_malformed("Invalid credential date. Date is not the same as X-Amz-Date.")
+        raise scope_refused(malformed, _OTHER_DAY)
     return _verify(request, stated, "header", without="")
 
 
@@ -233,12 +236,13 @@ def _authenticate_query(request: _Request, stated: SignatureV4) -> Authenticated
     try:
         _check_scope(request, stated)
     except CredentialFault as fault:
-        raise credential_parameter_malformed(fault) from None
+        raise scope_refused(credential_parameter_malformed(fault), fault.plainly) from None
     if stated.date != stated.amz_date[:8]:
-        raise query_malformed(
+        malformed = query_malformed(
             f'Invalid credential date "{stated.date}". This date is not the same as X-Amz-Date: '
             f'"{stated.amz_date[:8]}".'
         )
+        raise scope_refused(malformed, _OTHER_DAY)
     return _verify(request, stated, "query", without="x-amz-signature")
 
 

@@ -25,6 +25,7 @@ _LONGEST_REMEMBERED: Final = 512
 # Services with one endpoint for all regions: some clients sign for it wherever they are, others for their own region.
 _GLOBAL_SERVICES: Final = frozenset({"iam", "sts"})
 _UNSUPPORTED: Final = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+_OTHER_REGION: Final = "Credential should be scoped to a valid region, not '{}'."
 _REQUIRED: Final = (
     "x-amz-credential",
     "x-amz-signature",
@@ -55,12 +56,24 @@ class SignatureV4(NamedTuple):
 
 
 class CredentialFault(Exception):
-    """What is wrong with a credential scope, before a caller gives it its error code."""
+    """What is wrong with a credential, before a caller gives it its error code.
 
-    def __init__(self, message: str, **elements: str) -> None:
+    `plainly` is what services other than S3 say of a well-formed scope that is not the request's.
+    """
+
+    def __init__(self, message: str, plainly: str = "", **elements: str) -> None:
         super().__init__(message)
         self.message = message
+        self.plainly = plainly
         self.elements = elements
+
+
+class ScopeError(S3Error):
+    """The refusal of a signature for another region, service or day: for other services than S3 no lack of form."""
+
+    def __init__(self, code: str, message: str, plainly: str, elements: Mapping[str, str]) -> None:
+        super().__init__(code, message, headers=None, **elements)
+        self.plainly = plainly
 
 
 def unsupported_mechanism() -> S3Error:
@@ -75,6 +88,11 @@ def refusal(code: str, message: str | None, elements: Mapping[str, str]) -> S3Er
 
 def header_malformed(message: str, elements: Mapping[str, str] = NO_ELEMENTS) -> S3Error:
     return refusal("AuthorizationHeaderMalformed", f"The authorization header is malformed; {message}", elements)
+
+
+def scope_refused(malformed: S3Error, plainly: str) -> ScopeError:
+    """What S3 says of a scope, and other services `plainly`."""
+    return ScopeError(malformed.code, malformed.message, plainly, malformed.elements)
 
 
 def parse_credential(credential: str) -> list[str]:
@@ -99,12 +117,20 @@ def check_scope(region: str, service: str, terminator: str, *, expected_region: 
     expected = expected_region or GLOBAL_REGION
     if region != expected and not (region == GLOBAL_REGION and service in _GLOBAL_SERVICES):
         if not region:
-            raise CredentialFault("a non-empty region must be provided in the credential.")
-        raise CredentialFault(f"the region '{region}' is wrong; expecting '{expected}'", Region=expected)
+            raise CredentialFault("a non-empty region must be provided in the credential.", _OTHER_REGION.format(""))
+        raise CredentialFault(
+            f"the region '{region}' is wrong; expecting '{expected}'", _OTHER_REGION.format(region), Region=expected
+        )
     if service not in services:
-        raise CredentialFault(f'incorrect service "{service}". This endpoint belongs to "{services[0]}".')
+        raise CredentialFault(
+            f'incorrect service "{service}". This endpoint belongs to "{services[0]}".',
+            f"Credential should be scoped to correct service: '{services[0]}'.",
+        )
     if terminator != TERMINATOR:
-        raise CredentialFault(f'incorrect terminal "{terminator}". This endpoint uses "{TERMINATOR}".')
+        raise CredentialFault(
+            f'incorrect terminal "{terminator}". This endpoint uses "{TERMINATOR}".',
+            f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator}'.",
+        )
 
 
 class _Head(NamedTuple):

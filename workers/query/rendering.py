@@ -111,6 +111,8 @@ def details(record: UserRecord | RoleRecord) -> list[Node]:
     """What only the answers about a single user or role have."""
     boundary = [("PermissionsBoundaryType", "PermissionsBoundaryPolicy"), ("PermissionsBoundaryArn", record.boundary)]
     return [
+        # When a role was used is not noted; the element is there for readers who count on it, as with AWS.
+        ("RoleLastUsed", [] if isinstance(record, RoleRecord) else None),
         ("PermissionsBoundary", boundary if record.boundary else None),
         ("Tags", tag_nodes(record.tags) if record.tags else None),
     ]

@@ -324,7 +324,10 @@ def test_signature_has_to_be_for_the_service_of_the_operation(iam_gateway: Gatew
     assert signed(iam_gateway, "sts", CALLER).status_code == 200
     for service, body in (("iam", CALLER), ("s3", CALLER), ("sts", "Action=ListUsers&Version=2010-05-08")):
         answer = signed(iam_gateway, service, body)
-        assert (answer.status_code, "incorrect service" in answer.text) == (400, True)
+        assert answer.status_code == 403
+        assert "<Code>SignatureDoesNotMatch</Code><Message>Credential should be scoped to correct" in answer.text
+    elsewhere = signed(iam_gateway, "sts", CALLER, region="eu-west-7")
+    assert (elsewhere.status_code, "a valid region, not 'eu-west-7'" in elsewhere.text) == (403, True)
     listing = AWSRequest("GET", iam_gateway.endpoint + "/", headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
     SigV4Auth(Credentials(iam_gateway.access_key, iam_gateway.secret_key), "iam", iam_gateway.region).add_auth(listing)
     assert requests.get(iam_gateway.endpoint + "/", headers=dict(listing.headers), timeout=30).status_code == 400

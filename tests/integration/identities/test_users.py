@@ -237,6 +237,7 @@ def test_life_of_a_role(iam: Any) -> None:
     )["Role"]
     assert made["AssumeRolePolicyDocument"] == json.loads(TRUST)
     assert iam.get_role(RoleName=role)["Role"] == made
+    assert made["RoleLastUsed"] == {}
     assert role in [one["RoleName"] for one in iam.list_roles(MaxItems=1000)["Roles"]]
     iam.update_role(RoleName=role, Description="other", MaxSessionDuration=3600)
     iam.update_role_description(RoleName=role, Description="another")
