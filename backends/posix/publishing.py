@@ -180,7 +180,7 @@ class Publisher:
         try:
             # ext4 starts to write out the data when one file is moved over another (100 us); not so in an exchange.
             if not self._durable and old is not None and self._exchanged(source, name, parent):
-                self._freeing.unlink(source, old)
+                self._freeing.unlink_replaced(source, old)
             else:
                 self._freeing.rename(source, name, parent, old)
             staged.gone()

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from backends.posix import freeing
-from backends.posix.freeing import LARGE, MOST_HELD, SLOW, SMALL, Freeing
+from backends.posix.freeing import MOST_HELD, MOST_HELD_BYTES, SLOW, SMALL, Freeing
 
 
 class Clock:
@@ -121,13 +121,41 @@ def test_no_more_files_are_held_than_the_bound(tmp_path: Path, offloaded: list[o
     assert descriptors() == before
 
 
-@pytest.mark.parametrize("size", [SMALL + 1, LARGE])
-def test_the_caller_waits_for_the_space_of_larger_files(tmp_path: Path, offloaded: list[object], size: int) -> None:
-    found = slowed(tmp_path)
+@pytest.mark.parametrize("size", [SMALL + 1, MOST_HELD_BYTES + 1])
+def test_who_deletes_a_larger_file_waits_for_its_space(tmp_path: Path, offloaded: list[object], size: int) -> None:
+    found = Freeing(Clock(SLOW / 10))
     before = descriptors()
     found.unlink(str(tmp_path / "file"), make(tmp_path / "file", size))
     assert len(offloaded) == 1
     assert descriptors() == before
+
+
+def test_who_replaces_a_larger_file_does_not_wait(tmp_path: Path, offloaded: list[object]) -> None:
+    found = Freeing(Clock(SLOW / 10))
+    before = descriptors()
+    found.unlink_replaced(str(tmp_path / "file"), make(tmp_path / "file", SMALL + 1))
+    assert not (tmp_path / "file").exists()
+    assert offloaded == []
+    assert descriptors() == before + 1
+    gevent.wait(timeout=10)
+    assert len(offloaded) == 1
+    assert descriptors() == before
+
+
+def test_no_more_bytes_are_held_than_the_bound(tmp_path: Path, offloaded: list[object]) -> None:
+    found = Freeing(Clock(SLOW / 10))
+    before = descriptors()
+    half = MOST_HELD_BYTES // 2
+    for number in range(3):
+        found.unlink_replaced(str(tmp_path / str(number)), make(tmp_path / str(number), half))
+    assert len(offloaded) == 1
+    assert descriptors() == before + 2
+    gevent.wait(timeout=10)
+    assert descriptors() == before
+    # What was given back makes room again.
+    found.unlink_replaced(str(tmp_path / "last"), make(tmp_path / "last", MOST_HELD_BYTES))
+    assert descriptors() == before + 1
+    gevent.wait(timeout=10)
 
 
 def test_a_call_that_fails_gives_the_file_back(tmp_path: Path, offloaded: list[object]) -> None:
