@@ -40,7 +40,8 @@ _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 _FICLONE: Final = 0x40049409
 
-_FIRST_BUFFER: Final = 2048
+_FIRST_BUFFER: Final = 1024
+_Buffer: Final = ctypes.c_char * _FIRST_BUFFER  # PERF: create_string_buffer takes 0.3 us to arrive at this
 
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """For a file that may turn out to be anything: a FIFO without writers must not hang the worker."""
@@ -101,8 +102,8 @@ def get_attribute(file: int | str, name: bytes) -> bytes:
     Unlike with os.getxattr, one system call suffices for more than 128 bytes (1.1 us saved).
     """
     size = _FIRST_BUFFER
+    buffer: ctypes.Array[ctypes.c_char] = _Buffer()
     while True:
-        buffer = ctypes.create_string_buffer(size)
         length: int
         if isinstance(file, int):
             length = _fgetxattr(file, name, buffer, size)
@@ -114,6 +115,7 @@ def get_attribute(file: int | str, name: bytes) -> bytes:
         if number != errno.ERANGE or size > _FIRST_BUFFER:
             raise OSError(number, os.strerror(number))
         size = 1 << 16  # XATTR_SIZE_MAX
+        buffer = ctypes.create_string_buffer(size)
 
 
 def exchange(path: str, name: str, directory: int) -> None:

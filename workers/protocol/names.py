@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from workers.protocol.errors import S3Error
@@ -27,6 +28,7 @@ _TAG_PUNCTUATION: Final = frozenset("+-=._:/@")
 _TAG_CATEGORIES: Final = frozenset("LNZ")  # letters, numbers, separators of every script
 
 
+@lru_cache(maxsize=4096)
 def is_bucket_name(name: str) -> bool:
     """Whether a general purpose bucket may have this name.
 

@@ -13,13 +13,21 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from workers.protocol.target import Query, decode_path, encode_path, encode_text
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 TERMINATOR: Final = "aws4_request"
 EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+# PERF: OpenSSL 3 looks an algorithm up by its name for each new context; a copy of one costs half as much.
+_SHA256: Final = hashlib.sha256()
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 Header = Callable[[str], str | None]
 
@@ -81,7 +89,9 @@ def canonical_request(
 
 def string_to_sign(amz_date: str, scope: str, canonical: str) -> str:
     """The string to sign; ``scope`` is ``YYYYMMDD/region/service/aws4_request``."""
-    return f"{ALGORITHM}\n{amz_date}\n{scope}\n{hashlib.sha256(to_bytes(canonical)).hexdigest()}"
+    digest = _SHA256.copy()
+    digest.update(to_bytes(canonical))
+    return f"{ALGORITHM}\n{amz_date}\n{scope}\n{digest.hexdigest()}"
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
@@ -93,8 +103,20 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def sign(key: bytes, text: str) -> str:
-    """The signature of a text, 64 lower-case hexadecimal digits."""
-    return hmac.digest(key, to_bytes(text), "sha256").hex()
+    """The signature of a text under a signing key, 64 lower-case hexadecimal digits."""
+    inner, outer = _keyed(key)
+    digest = inner.copy()
+    digest.update(to_bytes(text))
+    signature = outer.copy()
+    signature.update(digest.digest())
+    return signature.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _keyed(key: bytes) -> tuple[HASH, HASH]:
+    """HMAC's two hashes behind the key (RFC 2104), to be copied. PERF: hmac.digest took half as long again."""
+    block = (key if len(key) <= 64 else hashlib.sha256(key).digest()).ljust(64, b"\0")
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 
 
 def signatures_equal(expected: str, provided: str) -> bool:

@@ -247,9 +247,9 @@ class Response:
         size = len(block)
         head = self._head(size)
         if self._bodiless:
-            self._transmit([head], 0, len(head))
-            return
-        if self._remaining != size:
+            block = b""
+            size = 0
+        elif self._remaining != size:
             block = self._cut(block)
             size = len(block)
         self._remaining -= size
