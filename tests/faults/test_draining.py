@@ -185,9 +185,9 @@ def test_reloads_under_load_lose_nothing(start_gateway: Callable[..., Gateway]) 
             size = chooser.choice((0, 100, 10_000, 500_000))
             body = bytes((number,)) * size
             try:
-                with Client(gateway, timeout=20) as client:  # a fresh connection each time
+                with Client(gateway, timeout=60) as client:  # a fresh connection each time
                     assert client.put("bucket", f"{number}", body).status == 200
-                with Client(gateway, timeout=20) as client:
+                with Client(gateway, timeout=60) as client:
                     assert client.get("bucket", f"{number}").body == body
             except (OSError, AssertionError) as error:
                 failed.append(repr(error))
