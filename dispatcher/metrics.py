@@ -160,7 +160,7 @@ class FleetMetrics:
         for name, value in counts.items():
             pipeline.incr(f"{self._dispatcher}.{name}", self._since(name, value))
         if self._certificate is not None:
-            days = _days_left(api, self._certificate)
+            days = days_left(api, self._certificate)
             if days is not None:
                 pipeline.gauge(f"{self._dispatcher}.certificate_days", days)
 
@@ -209,9 +209,10 @@ def _memory(pid: int, read: Callable[[Path], str] = Path.read_text) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _days_left(api: RuntimeApi, certificate: Path) -> float | None:
+def days_left(api: RuntimeApi, certificate: Path) -> float | None:
+    """Until the certificate that HAProxy uses expires; None when it does not tell."""
     try:
-        found = re.search(r"^Not After: (.+)$", api.command(f"show ssl cert {certificate}"), re.MULTILINE)
+        found = re.search(r"^notAfter: (.+)$", api.command(f"show ssl cert {certificate}"), re.MULTILINE)
         return round((ssl.cert_time_to_seconds(found[1].strip()) - time.time()) / _SECONDS_OF_DAY, 2) if found else None
     except (RuntimeApiError, ValueError):
         return None

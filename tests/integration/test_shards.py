@@ -20,7 +20,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from dispatcher.metrics import days_left
 from dispatcher.proxy import INSTALL_HINT
+from dispatcher.runtime_api import RuntimeApi
+from dispatcher.statedir import socket_path
 from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_client, wait_until
 
 MIB = 1 << 20
@@ -339,6 +342,18 @@ def test_https_and_http2_and_a_renewed_certificate(start_gateway: Callable[..., 
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     done = client.complete_multipart_upload(Bucket="secured", Key="k", UploadId=upload, MultipartUpload=parts)
     assert done["Location"].startswith("https://")
+
+    context.set_alpn_protocols(["http/1.1"])
+    with (
+        socket.create_connection((gateway.host, gateway.port), timeout=10) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
+        secured.sendall(b"GET\r\n\r\n")
+        assert b"<Code>BadRequest</Code>" in secured.recv(4096)
+    api = RuntimeApi(socket_path(gateway.state_dir, "haproxy.sock"))
+    days = days_left(api, gateway.state_dir / "run" / "tls.pem")
+    assert days is not None
+    assert 0 < days < 400
 
     make_certificate(tmp_path, "second.example")
     wait_until(lambda: shown_certificate(gateway) != first, timeout=30, what="the new certificate")
