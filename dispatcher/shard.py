@@ -32,6 +32,8 @@ CRASH_WINDOW: Final = 60.0
 DRAIN_PATIENCE: Final = 30.0
 # What a dispatcher sent before it drained has arrived by then.
 DRAIN_SETTLING: Final = 0.2
+# gunicorn has told the former workers to go by then, so that new ones answer the probe.
+RELOAD_SETTLING: Final = 1.0
 
 _SLOW_PROBE: Final = 1.0
 _HOPELESS_DELAY: Final = 1.0
@@ -83,6 +85,8 @@ class ShardProcess:
         self._next_probe = 0.0
         self._begun = clock()
         self._slow_told = False
+        self._replaced: frozenset[int] = frozenset()
+        self._replaced_by = 0.0
         self._crashes: deque[float] = deque(maxlen=CRASHES)
         self._report = state.run / (f"boot-report-{name}" if label == "" else "boot-report")
         self._listener: socket.socket | None = listen(settings)
@@ -107,7 +111,12 @@ class ShardProcess:
     @property
     def hurried(self) -> bool:
         """Whether something is about to happen that should not wait for a slow tick."""
-        return self.phase not in (Phase.UP, Phase.STOPPED) or self.child.restart_pending
+        return self.phase not in (Phase.UP, Phase.STOPPED) or self.child.restart_pending or bool(self._replaced)
+
+    @property
+    def reloading(self) -> bool:
+        """Whether the workers that a reload started are not ready yet. `turn` finds out."""
+        return bool(self._replaced)
 
     @property
     def stopping(self) -> bool:
@@ -123,6 +132,8 @@ class ShardProcess:
     def turn(self) -> None:
         """Look after the shard. Raises SupervisionError when it cannot start at all."""
         self._watch()
+        if self._replaced:
+            self._look_for_successors()
         if self.phase is Phase.STARTING:
             self._probe()
         elif self.phase is Phase.DRAINING and self._may_go_on():
@@ -144,6 +155,16 @@ class ShardProcess:
         self._say(f"{self._label} restarts, as an operator wants")
         self._drain()
 
+    def reload(self) -> None:
+        """Let gunicorn replace its workers; the new ones read the settings again."""
+        pid = self.child.pid
+        if pid is None or self.phase in (Phase.RESTARTING, Phase.STOPPED):
+            return  # whatever starts next reads them, too
+        self._replaced = frozenset(session_pids(pid))
+        self._replaced_by = self._clock() + SLOW_START
+        self._next_probe = self._clock() + RELOAD_SETTLING
+        self.child.send(signal.SIGHUP)
+
     def stop(self, *, quick: bool = False) -> None:
         """Take no more connections; finish what is in flight, unless `quick`."""
         if self._listener is not None:
@@ -160,6 +181,19 @@ class ShardProcess:
         self.child.stop(signal.SIGQUIT, KILL_MARGIN)
         if self.settings.listen_socket is not None:
             self.settings.listen_socket.unlink(missing_ok=True)
+
+    def _look_for_successors(self) -> None:
+        """Note the end of a reload: new workers answer, or it is not worth waiting for them any longer."""
+        now, pid = self._clock(), self.child.pid
+        if pid is None or self.phase is not Phase.UP:
+            self._replaced = frozenset()
+        elif now > self._replaced_by:
+            self._replaced = frozenset()
+            self._say(f"{self._label} was reloaded {SLOW_START:g} seconds ago, and no new worker answers")
+        elif now >= self._next_probe:
+            self._next_probe = now + PROBE_INTERVAL
+            if set(session_pids(pid)) - self._replaced and ready_status(self.settings) == 200:
+                self._replaced = frozenset()
 
     def _drain(self) -> None:
         if self.phase in (Phase.STARTING, Phase.UP):

@@ -92,6 +92,8 @@ class Supervisor:
         self._announcer: Announcer | None = None
         self._keeper: Keeper | None = None
         self._metrics: FleetMetrics | None = None
+        self._to_reload: list[ShardProcess] = []
+        self._reloading = False
         self._ready = False
         self._stopping = False
         self._hurt = False
@@ -287,6 +289,7 @@ class Supervisor:
         if self._stopping:
             return self._wind_up()
         self._carry_out_wishes()
+        self._reload_in_turn()
         if not self._ready:
             self._tell_when_ready()
         return not (self._role is Role.SHARD and self._shards[0].phase is Phase.STOPPED and self._all_ended())
@@ -315,11 +318,20 @@ class Supervisor:
         for name in FIXED_WHILE_RUNNING:
             if getattr(changed, name) != getattr(self._settings, name):
                 self._say(f"{name} changes only at a restart")
-        for shard in self._shards:
-            shard.child.send(signal.SIGHUP)
+        self._to_reload, self._reloading = list(self._shards), True
+        self._reload_in_turn()
         if self._proxy is not None:
             fixed = {name: getattr(self._settings, name) for name in FIXED_WHILE_RUNNING}
             self._proxy.reload(replace(changed, **fixed))
+
+    def _reload_in_turn(self) -> None:
+        """Reload one shard after the other: while new workers start, the other shards have theirs."""
+        while self._reloading and not any(shard.reloading for shard in self._shards):
+            if not self._to_reload:
+                self._reloading = False
+                self._say("reloaded")
+                return
+            self._to_reload.pop(0).reload()
 
     def _watch_redis(self) -> None:
         if self._redis is None:

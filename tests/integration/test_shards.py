@@ -293,6 +293,14 @@ def test_the_reload_takes_new_settings_and_loses_no_transfer(start_gateway: Call
         lambda: not before & {process.pid for process in processes(gateway, "haproxy")}, what="the old one's end"
     )
     assert gateway.s3().get_object(Bucket="before", Key="slow")["Body"].read() == b"halfhalf"
+
+    def reloads() -> list[str]:
+        """What gunicorn said since the signal: the shards take turns."""
+        lines = gateway.log.read_text().splitlines()
+        return [word for line in lines for word in ("signal: hup", "Booting worker") if word in line][2:]
+
+    wait_until(lambda: "shardgate: reloaded" in gateway.log.read_text(), timeout=60, what="the second shard's turn")
+    assert reloads() == 2 * ["signal: hup", "Booting worker"]
     gateway.config.write_text("connections_per_client = -1\n")
     gateway.signal(signal.SIGHUP)
     wait_until(lambda: "the settings stay as they are" in gateway.log.read_text(), what="the refusal")
