@@ -8,7 +8,8 @@ from workers.iam.account_registry import account_document
 from workers.iam.accounts import ROOT_ACCOUNT
 from workers.iam.acl import Directory
 from workers.iam.policy.pinning import show_principals
-from workers.iam.records import AccountRecord, RoleRecord, UserRecord
+from workers.iam.policy.principals import PARTITION
+from workers.iam.records import SESSION_NAME, AccountRecord, RoleRecord, UserRecord
 from workers.iam.registry import Registry
 from workers.state.table import Table
 
@@ -53,7 +54,8 @@ class AccountDirectory:
     def principal_key(self, name: str) -> str | None:
         """The unique id of a user or role that a policy names, "" for another principal, None where there is none.
 
-        Sessions come and go, and providers and services are none of ours: those are taken as they are.
+        Sessions come and go: it is their role that has to be there, and their name one that a session can have.
+        Providers and services are none of ours, and are taken as they are.
 
         Args:
             name: in the form of `principal_name`.
@@ -65,11 +67,11 @@ class AccountDirectory:
         elif kind == "account":
             known = self._has_number(rest)
         elif kind == "arn":
-            _, _, service, _, number, _ = name.split(":", 5)
+            _, _, service, _, number, resource = name.split(":", 5)
             if service == "iam":
                 found = self._holder(name)
                 return found.id if found is not None and found.arn == name else None
-            known = self._has_number(number)
+            known = self._may_be_session(number, resource)
         elif kind == "id":
             known = False
         return "" if known else None
@@ -83,6 +85,14 @@ class AccountDirectory:
         if number == ROOT_ACCOUNT.number:
             return True
         return self._registry is not None and self._registry.account_by_number(number) is not None
+
+    def _may_be_session(self, number: str, resource: str) -> bool:
+        kind, _, rest = resource.partition("/")
+        if kind != "assumed-role":
+            return self._has_number(number)
+        role, _, session = rest.partition("/")
+        found = self._holder(f"arn:{PARTITION}:iam::{number}:role/{role}")
+        return found is not None and found.name == role and SESSION_NAME.fullmatch(session) is not None
 
     def _holder(self, arn: str) -> UserRecord | RoleRecord | None:
         """The user or role of an ARN's account and name, whatever its path."""

@@ -333,6 +333,8 @@ def decode(data: bytes, kind: type[RecordT]) -> RecordT:
 
 # -- rules
 
+SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+"""The name of a role's session."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]+", re.ASCII)
 _PATH: Final = re.compile(r"/|/[\x21-\x7e]+/", re.ASCII)
 _EMAIL: Final = re.compile(r"[\x21-\x3f\x41-\x7e]+@[A-Za-z0-9.-]+", re.ASCII)

@@ -17,7 +17,7 @@ from workers.iam.policy.context import Value
 from workers.iam.policy.model import Kind
 from workers.iam.policy.principals import PARTITION, Principal, PrincipalKind, web_identity_principal
 from workers.iam.providers import provider_name
-from workers.iam.records import AccountRecord, ProviderRecord, RoleRecord, check_tags
+from workers.iam.records import SESSION_NAME, AccountRecord, ProviderRecord, RoleRecord, check_tags
 from workers.iam.sessions import SessionRecord, Sessions
 from workers.protocol.errors import S3Error
 from workers.protocol.query import Parameters, QueryError
@@ -37,7 +37,6 @@ MAX_PACKED: Final = 4096
 """Bytes that the policies and tags of a session may be packed to: the token goes with each request."""
 
 _ROLE_ARN: Final = re.compile(rf"arn:{PARTITION}:iam::(\d{{12}}):role/(?:[^*?]*/)?([^/*?]+)", re.ASCII)
-_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _EXTERNAL_ID: Final = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _TAGS_CLAIM: Final = "https://aws.amazon.com/tags"
 _REFUSED: Final = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
@@ -247,7 +246,7 @@ def _refuse_codes(parameters: Parameters) -> None:
 
 def _session_name(parameters: Parameters) -> str:
     name = parameters.require("RoleSessionName")
-    if not _SESSION_NAME.fullmatch(name):
+    if not SESSION_NAME.fullmatch(name):
         raise QueryError("ValidationError", "RoleSessionName has 2 to 64 letters, digits or _+=,.@-")
     return name
 
@@ -274,7 +273,7 @@ def _former(request: Request) -> SessionRecord | None:
 
 def _source_identity(parameters: Parameters, former: SessionRecord | None) -> str:
     wanted = parameters.get("SourceIdentity")
-    if wanted and not _SESSION_NAME.fullmatch(wanted):
+    if wanted and not SESSION_NAME.fullmatch(wanted):
         raise QueryError("ValidationError", "SourceIdentity has 2 to 64 letters, digits or _+=,.@-")
     if former is not None and former.source:
         if wanted not in ("", former.source):

@@ -168,6 +168,25 @@ def test_durations_have_bounds(sts: Any, seconds: int) -> None:
     assert refused(sts.get_session_token, DurationSeconds=seconds) == ("ValidationError", 400)
 
 
+def test_bucket_policies_name_sessions_that_there_can_be(
+    client_of: Clients, user: User, make_role: Callable[..., str]
+) -> None:
+    """A statement about a session that nobody can have would be saved and never apply."""
+    s3, bucket = client_of("s3"), new("sessions")
+    s3.create_bucket(Bucket=bucket)
+    name = make_role(trust({"AWS": user.arn})).rpartition("/")[2]
+    account = user.arn.split(":")[4]
+
+    def put(session: str) -> None:
+        principal = {"AWS": f"arn:aws:sts::{account}:assumed-role/{session}"}
+        statement = {"Effect": "Deny", "Principal": principal, "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+
+    put(f"{name}/work")
+    for session in (f"{name}/w", f"{name}/a b", f"{name}/{'w' * 65}", f"{name.upper()}/work", f"{new('role')}/work"):
+        assert refused(put, session=session) == ("MalformedPolicy", 400)
+
+
 def test_role_is_assumed_and_its_policies_apply(
     client_of: Clients, iam: Any, sts: Any, user: User, make_role: Callable[..., str]
 ) -> None:
