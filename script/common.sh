@@ -37,9 +37,12 @@ apt_install() {
 
 # prepare_environment DIRECTORY EXTRA [REQUIREMENTS]: .venv with the project, editable, the dependencies of an extra
 # and those of a requirements file.
-# A stamp remembers the setup.py that was installed, so that a second start costs nothing.
+# A stamp remembers the setup.py that was installed, so that a second start costs nothing. Scripts that are started side
+# by side wait for each other.
 prepare_environment() {
-    local root=$1 extra=$2 requirements=${3:-} python environment stamp wanted
+    local root=$1 extra=$2 requirements=${3:-} python environment stamp wanted lock
+    exec {lock}<"$root/setup.py"
+    if command -v flock >/dev/null; then flock "$lock"; fi
     environment=$root/.venv
     stamp=$environment/.installed${extra:+-$extra}
     wanted=$(cat "$root/setup.py" "$root/pyproject.toml" ${requirements:+"$root/$requirements"} | cksum)
@@ -56,4 +59,5 @@ prepare_environment() {
             --editable "$root${extra:+[$extra]}" ${requirements:+--requirement "$root/$requirements"} </dev/null >&2
         echo "$wanted" >"$stamp"
     fi
+    exec {lock}<&-
 }

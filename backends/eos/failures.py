@@ -31,6 +31,10 @@ class NotEmpty(BackendError):
     """The directory holds something."""
 
 
+class InUse(StorageUnavailable):
+    """The directory may not be removed: it is a quota node."""
+
+
 class NoAttribute(BackendError):
     """The attribute that is to be removed is not there."""
 
@@ -51,6 +55,8 @@ def raise_for(code: int, text: str) -> NoReturn:
         raise NotAFile(text)
     if code == errno.ENOTEMPTY:
         raise NotEmpty(text)
+    if code == errno.EBUSY:
+        raise InUse(text)
     if code == errno.ENODATA:
         raise NoAttribute(text)
     if code == errno.EDQUOT:

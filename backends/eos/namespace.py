@@ -16,7 +16,7 @@ import grpc
 
 from backends.api import KeyNotStorable, NoSuchBucket, PermissionDenied, StorageUnavailable
 from backends.eos.channel import Channels, Uncertain
-from backends.eos.failures import Exists, Missing, NotEmpty, StateRefused, raise_for
+from backends.eos.failures import Exists, InUse, Missing, NotEmpty, StateRefused, raise_for
 from backends.eos.interfaces import Entry, Role
 from backends.eos.options import Options
 from backends.eos.proto import namespace_pb2 as rpc
@@ -127,14 +127,20 @@ class Namespace:
     # -- changing
 
     def make_directory(self, role: Role, path: str) -> bool:
-        """Make one directory; False when there is one already. Raises `Missing` (the parent), `Exists` (a file)."""
+        """Make one directory; False when there is one already. Raises `Missing` (the parent), `Exists` (a file).
+
+        EOS makes it and then changes its mode. Where an access list has `!m` it refuses the second step, and says EPERM
+        of a directory that it has made.
+        """
         request = rpc.NSRequest.MkdirRequest(id=_at(path), mode=DIRECTORY_MODE)
         for _ in range(_TRIES):
             try:
                 self._exec(role, mkdir=request)
-            except (Exists, Uncertain):
+            except (Exists, Uncertain, PermissionDenied) as error:
                 found = self.stat(role, path)
                 if found is None:
+                    if isinstance(error, PermissionDenied):
+                        raise
                     # Somebody who removes empty directories was here between the two looks.
                     continue
                 if not found.directory:
@@ -165,10 +171,10 @@ class Namespace:
                 return
 
     def remove_directory(self, role: Role, path: str) -> bool:
-        """Remove an empty directory; False when it is missing, holds something or may not be removed."""
+        """Remove an empty directory; False when it is missing, not empty, a quota node, or may not be removed."""
         try:
             self._exec(role, repeatable=True, rmdir=rpc.NSRequest.RmdirRequest(id=_at(path)))
-        except (Missing, NotEmpty, PermissionDenied, StateRefused):
+        except (Missing, NotEmpty, InUse, PermissionDenied, StateRefused):
             return False
         return True
 

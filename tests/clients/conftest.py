@@ -11,6 +11,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
+from tests.clients.backends import endpoint_on
 from tests.clients.content import content, digest
 from tests.clients.endpoint import Endpoint, external_endpoint
 from tests.clients.tls import TlsFront
@@ -27,13 +28,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def endpoint(request: pytest.FixtureRequest) -> Endpoint:
-    """The gateway of this test process, or the external endpoint that the environment names."""
-    external = external_endpoint(os.environ)
+def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """The gateway of this test process, one on the `--backend` given, or the endpoint that the environment names."""
+    external, backend = external_endpoint(os.environ), request.config.getoption("--backend")
     if external is not None:
-        return external
-    gateway: Gateway = request.getfixturevalue("gateway")
-    return Endpoint(gateway.endpoint, gateway.access_key, gateway.secret_key, gateway.region)
+        yield external
+    elif backend is not None:
+        with endpoint_on(
+            tmp_path_factory.mktemp("gateway"), backend, request.config.getoption("--backend-config")
+        ) as made:
+            yield made
+    else:
+        gateway: Gateway = request.getfixturevalue("gateway")
+        yield Endpoint(gateway.endpoint, gateway.access_key, gateway.secret_key, gateway.region)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""The clients' usual round trips with EOS behind the gateway: trees, multipart uploads, conditions."""
+"""The clients' usual round trips with EOS behind the gateway: trees, multipart uploads, conditions.
+
+A selection, for each run of the tests. All that the clients do runs over EOS by `pytest tests/clients --backend eos`.
+"""
 
 from __future__ import annotations
 
@@ -15,36 +18,22 @@ import urllib3
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
+from tests.clients.backends import endpoint_on_emulator
 from tests.clients.conftest import Store, make_client
 from tests.clients.content import FILE_NAMES, MIB, content, digest, make_tree, read_tree
 from tests.clients.endpoint import Endpoint
 from tests.clients.process import run
 from tests.clients.tools import node_project, program
-from tests.support.eos import Emulator
-from tests.support.eos_plugin import config_file, prepare
-from tests.support.gateway import Gateway
 
 LARGE = 11 * MIB + 1
 """More than two parts of the size that clients take."""
 
 
 @pytest.fixture(scope="module")
-def eos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with Emulator(tmp_path_factory.mktemp("eos"), "--layout", "replica:2:adler32") as running:
-        prepare(running)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def endpoint(eos: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """A gateway in front of EOS, instead of the one that all client tests share."""
-    home = tmp_path_factory.mktemp("gateway")
-    options = ("--backend", "eos", "--backend-config", str(config_file(eos, home / "eos.toml")))
-    with Gateway(home / "data", *options) as gateway:
-        yield Endpoint(gateway.endpoint, gateway.access_key, gateway.secret_key, gateway.region)
-        assert "Traceback" not in gateway.log.read_text(encoding="utf-8")
-    counters = eos.counters()
-    assert not any(counters.get(f"fst.leaked_{what}") for what in ("keys", "tokens", "identities")), counters
+    with endpoint_on_emulator(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +156,8 @@ def test_javascript_uploads_parts_and_streams(endpoint: Endpoint, store: Store, 
     steps: list[str | Path] = [program("commands", "node"), Path(__file__).parent / "js" / "steps.cjs"]
     run([*steps, "putParts", store.bucket, "parts", tmp_path / "up", str(5 * MIB)], variables)
     store.assert_holds("parts", LARGE)
+    run([*steps, "upload", store.bucket, "managed", tmp_path / "up", str(5 * MIB)], variables)
+    store.assert_holds("managed", LARGE)
     run([*steps, "putStream", store.bucket, "stream", tmp_path / "up", tmp_path / "down", "CRC32C"], variables)
     assert digest((tmp_path / "down").read_bytes()) == digest(content(LARGE))
     store.assert_holds("stream", LARGE)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import Store
-from tests.clients.content import FILE_NAMES, SIZES, content, digest
+from tests.clients.content import FILE_NAMES, MIB, SIZES, content, digest
 from tests.clients.endpoint import Endpoint
 from tests.clients.process import run
 from tests.clients.test_boto3 import CHECKSUMS, checksum
@@ -88,6 +88,30 @@ def test_ranges_copies_and_presigned_urls(step: Step, store: Store) -> None:
     assert store.keys() == ["moved %"]
     assert step("presign", store.bucket, "pre signed+") == {"put": 200, "get": 200, "text": "signed data"}
     assert store.get("pre signed+") == b"signed data"
+
+
+@pytest.mark.parametrize("size", [0, 1000, 5 * MIB, 5 * MIB + 1, 22 * MIB + 3])
+def test_managed_uploads(step: Step, store: Store, tmp_path: Path, size: int) -> None:
+    data = content(size)
+    (tmp_path / "up").write_bytes(data)
+    answer = step("upload", store.bucket, "dir/managed ü", tmp_path / "up", str(5 * MIB))
+    parts = [hashlib.md5(data[at : at + 5 * MIB]).digest() for at in range(0, size, 5 * MIB)]
+    joined = f"{hashlib.md5(b''.join(parts)).hexdigest()}-{len(parts)}"
+    etag = joined if len(parts) > 1 else hashlib.md5(data).hexdigest()
+    assert answer == {
+        "etag": f'"{etag}"',
+        "sent": size,
+        "sha256": digest(data),
+        "type": "text/x",
+        "metadata": {"colour": "red"},
+    }
+    store.assert_holds("dir/managed ü", size)
+
+
+def test_a_managed_upload_that_is_given_up_leaves_nothing(step: Step, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "up").write_bytes(content(16 * MIB))
+    answer = step("abortUpload", store.bucket, "k", tmp_path / "up", str(5 * MIB))
+    assert answer == {"outcome": "AbortError", "uploads": 0, "object": ["NotFound", 404]}
 
 
 def test_buckets(step: Step, store: Store) -> None:

@@ -11,6 +11,7 @@ const path = require("node:path");
 const { createHash } = require("node:crypto");
 const { Readable } = require("node:stream");
 const { pipeline } = require("node:stream/promises");
+const { setTimeout } = require("node:timers/promises");
 const {
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
@@ -24,12 +25,14 @@ const {
   HeadBucketCommand,
   HeadObjectCommand,
   ListBucketsCommand,
+  ListMultipartUploadsCommand,
   PutObjectCommand,
   PutObjectTaggingCommand,
   S3Client,
   UploadPartCommand,
   paginateListObjectsV2,
 } = require("@aws-sdk/client-s3");
+const { Upload } = require("@aws-sdk/lib-storage");
 const { getSignedUrl } = require("@aws-sdk/s3-request-presigner");
 
 const client = new S3Client({
@@ -179,6 +182,34 @@ const steps = {
     }
     await client.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
     return { parts: Parts.length, sha256: sha256((await read(Bucket, Key)).data) };
+  },
+
+  // lib-storage reads a stream of unknown length, and sends several parts at a time.
+  async upload(Bucket, Key, source, partSize) {
+    const Metadata = { colour: "red" };
+    const params = { Bucket, Key, Body: fs.createReadStream(source), ContentType: "text/x", Metadata };
+    const upload = new Upload({ client, params, partSize: Number(partSize), queueSize: 4, leavePartsOnError: false });
+    let sent = 0;
+    upload.on("httpUploadProgress", ({ loaded }) => (sent = Math.max(sent, loaded)));
+    const { ETag } = await upload.done();
+    const { data, answer } = await read(Bucket, Key);
+    return { etag: ETag, sent, sha256: sha256(data), type: answer.ContentType, metadata: answer.Metadata };
+  },
+
+  // Once the first part has arrived the upload is given up; nothing of it may be left.
+  async abortUpload(Bucket, Key, source, partSize) {
+    const params = { Bucket, Key, Body: fs.createReadStream(source) };
+    const upload = new Upload({ client, params, partSize: Number(partSize), queueSize: 1, leavePartsOnError: false });
+    upload.on("httpUploadProgress", () => upload.abort());
+    let outcome = "done";
+    await upload.done().catch((error) => (outcome = error.name));
+    // It is told that it is given up before it has sent the abort.
+    let left;
+    for (let tries = 0; tries < 100 && left !== 0; tries += 1) {
+      if (tries) await setTimeout(100);
+      left = (await client.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads?.length ?? 0;
+    }
+    return { outcome, uploads: left, object: await refusal(new HeadObjectCommand({ Bucket, Key })) };
   },
 
   async buckets(Bucket) {
