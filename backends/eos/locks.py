@@ -65,6 +65,11 @@ class Held:
         self._locks.write(self._file, self._name, self._token + _SEPARATOR + note if note else self._token)
         self._since = now
 
+    def withdraw(self) -> None:
+        """Take the note away: nothing of what it says was done, nor will be. Raises like `note`."""
+        self.note(b"")
+        self._noted = False
+
     def leave(self) -> bool:
         """Where there is a note, let the lock expire with it: somebody else is to end what it says. False for none."""
         self._left = self._noted

@@ -27,6 +27,7 @@ from backends.api import (
     DeleteOutcome,
     NoSuchObject,
     ObjectRecord,
+    PermissionDenied,
     Precondition,
     Source,
     StorageUnavailable,
@@ -435,9 +436,14 @@ class Publisher:
         try:
             if current is not None:
                 lock.note(Move(source, target, role.uid, role.gid, place.root).text())
-                if current.path != place.displaced:
-                    self._namespace.unlink(role, place.displaced)
-                self._namespace.unlink(role, current.path)
+                try:
+                    if current.path != place.displaced:
+                        self._namespace.unlink(role, place.displaced)
+                    self._namespace.unlink(role, current.path)
+                except PermissionDenied:
+                    # A refusal is an answer: the old object is there, and stays.
+                    lock.withdraw()
+                    raise
             self._namespace.rename(role, source, target)
         except Missing:
             if self._namespace.stat(role, source) is None:
