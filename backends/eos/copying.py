@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import suppress
 from typing import Final
 
 from backends.api import BackendError, ObjectRecord, PermissionDenied, Precondition, StorageUnavailable
 from backends.eos.failures import Missing
 from backends.eos.interfaces import DataClient, Entry, Role, Written
-from backends.eos.layout import staging_of
+from backends.eos.layout import COPY, staging_of
 from backends.eos.moving import Unfinished
 from backends.eos.namespace import Namespace
 from backends.eos.options import Options
 from backends.eos.publishing import Publisher
 from backends.eos.registry import Registry
+from backends.eos.removal import is_abandoned
 from backends.eos.settling import NOT_COMPUTED
+
+_CLEANED: Final = 3600.0
+"""Seconds between two looks for remnants in a directory."""
+_REMEMBERED: Final = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,7 @@ class Copier:
         self._data: Final = data
         self._registry: Final = registry
         self._publisher: Final = publisher
+        self._cleaned: Final[dict[str, float]] = {}
 
     def copy(
         self, role: Role, source: Entry, bucket: str, key: str, record: ObjectRecord, check: Precondition
@@ -45,9 +52,10 @@ class Copier:
         if self._options.server_copy == "stream" or source.size < self._options.server_copy_from:
             return None
         root = self._registry.root(bucket)
-        staged = f"{staging_of(root)}/copy-{os.urandom(12).hex()}"
+        staged = f"{staging_of(root)}/{COPY}{os.urandom(12).hex()}"
         try:
             self._namespace.make_directories(role, staging_of(root), below=root)
+            self._clean(role, staging_of(root))
             copied = self._copied(role, source, staged)
             if copied is None:
                 self._remove(role, staged)
@@ -61,6 +69,19 @@ class Copier:
         except BaseException:
             self._remove(role, staged)
             raise
+
+    def _clean(self, role: Role, directory: str) -> None:
+        """Remove what killed workers have left there, looking now and then: who copies may write there."""
+        now = time.monotonic()
+        if now - self._cleaned.get(directory, -_CLEANED) < _CLEANED:
+            return
+        if len(self._cleaned) > _REMEMBERED:
+            self._cleaned.clear()
+        self._cleaned[directory] = now
+        with suppress(BackendError):
+            for entry in self._namespace.find(role, directory):
+                if is_abandoned(entry):
+                    self._remove(role, entry.path)
 
     def _remove(self, role: Role, staged: str) -> None:
         """What is left of a failure must not hide its reason."""

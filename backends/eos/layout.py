@@ -26,6 +26,9 @@ from backends.hierarchy import Names
 STAGING: Final = ".sys.shardgate"
 """No object: names that begin with `.sys.` belong to the storage."""
 
+COPY: Final = "copy-"
+"""Begins the name of a copy that is on its way, in the staging directory."""
+
 WITHDRAWN: Final = ".sys.shardgate.withdrawn."
 """Begins the name of a file that is being taken away; its id follows, in hexadecimal."""
 

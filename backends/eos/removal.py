@@ -8,7 +8,7 @@ from typing import Final
 from backends.api import BucketNotEmpty, StorageUnavailable
 from backends.eos.failures import Exists, Missing
 from backends.eos.interfaces import Entry, Role
-from backends.eos.layout import WITHDRAWN
+from backends.eos.layout import COPY, STAGING, WITHDRAWN
 from backends.eos.namespace import Namespace
 
 _UPLOAD: Final = ".sys.a#."
@@ -16,7 +16,7 @@ _WILDCARDS: Final = frozenset("*?[]{}\\!^")
 _TRIES: Final = 8
 _PAUSE: Final = 0.05
 _ABANDONED: Final = 24 * 3600 * 1_000_000_000
-"""Age in nanoseconds at which an atomic upload that never ended is taken for dead; a capability lasts an hour."""
+"""Age in nanoseconds at which an upload or a copy that never ended is taken for dead; a capability lasts an hour."""
 
 
 def remove_tree(namespace: Namespace, role: Role, path: str) -> None:
@@ -25,9 +25,10 @@ def remove_tree(namespace: Namespace, role: Role, path: str) -> None:
     An upload under way is a hidden file, so that its directory cannot be removed; one that begins later finds no
     directory. Either it or the removal fails, never neither.
     """
+    passing = (_UPLOAD, COPY) if path.endswith(f"/{STAGING}") else (_UPLOAD,)
     try:
         # Asked first, because it ends with the first file, however many there are.
-        if namespace.holds(role, path, ignoring=(_UPLOAD,)):
+        if namespace.holds(role, path, ignoring=passing):
             raise BucketNotEmpty(path)
         entries = namespace.find(role, path)
     except Missing:
@@ -35,7 +36,7 @@ def remove_tree(namespace: Namespace, role: Role, path: str) -> None:
     for entry in entries:
         if entry.directory:
             remove_tree(namespace, role, entry.path)
-        elif _is_abandoned(entry.path, entry.mtime):
+        elif is_abandoned(entry):
             namespace.unlink(role, entry.path)
         else:
             raise BucketNotEmpty(path)
@@ -43,8 +44,11 @@ def remove_tree(namespace: Namespace, role: Role, path: str) -> None:
         raise BucketNotEmpty(path)
 
 
-def _is_abandoned(path: str, modified: int) -> bool:
-    return path.rpartition("/")[2].startswith(_UPLOAD) and modified < time.time_ns() - _ABANDONED
+def is_abandoned(entry: Entry) -> bool:
+    """Whether a file is what a dead process has left of an upload or a copy."""
+    directory, _, name = entry.path.rpartition("/")
+    unfinished = name.startswith(_UPLOAD) or (name.startswith(COPY) and directory.endswith(f"/{STAGING}"))
+    return unfinished and entry.mtime < time.time_ns() - _ABANDONED
 
 
 def remove_file(namespace: Namespace, role: Role, entry: Entry) -> None:

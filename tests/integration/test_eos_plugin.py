@@ -487,6 +487,31 @@ class TestPublication:
         assert copied.tags == {"c": "d"}
         assert keys(backend, bucket) == ["dir/copy", "dir/source"]
 
+    def test_what_a_killed_copy_has_left_is_removed_by_the_next_one_and_with_the_bucket(
+        self, eos, backend, bucket, tree, alice
+    ):
+        put(backend, bucket, "source", b"data")
+        staging = f"{tree}/.sys.shardgate"
+        assert alice.mkdir(staging)[0] == 0
+
+        def abandoned(name: str, mtime: str) -> str:
+            assert alice.put(f"{staging}/{name}", b"left", query=f"eos.mtime={mtime}").status == 201
+            return f"{staging}/{name}"
+
+        old, young = abandoned("copy-0", "1000000000"), abandoned("copy-1", str(int(time.time())))
+        with opened(eos, server_copy_from=1) as copying:
+            source = copying.get_object(ALICE, bucket, "source")
+            copying.copy_object(ALICE, source, bucket, "copy", source.record)
+            source.close()
+        assert alice.names(staging) == [young]
+        for key in ("source", "copy"):
+            backend.delete_object(ALICE, bucket, key)
+        with pytest.raises(BucketNotEmpty):
+            backend.delete_bucket(ALICE, bucket)
+        assert alice.unlink(young)[0] == 0
+        assert abandoned("copy-0", "1000000000") == old
+        backend.delete_bucket(ALICE, bucket)
+
     def test_a_copy_whose_rename_fails_is_ended_by_who_reads(self, eos, backend, bucket):
         put(backend, bucket, "source", b"new")
         put(backend, bucket, "dir/copy", b"old")

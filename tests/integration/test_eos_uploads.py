@@ -133,6 +133,22 @@ def test_a_completion_that_cannot_be_finished_can_be_tried_again(eos: Emulator, 
     assert data_of(upload) == b"".join(bodies(3))
 
 
+@pytest.mark.parametrize("numbers", [(2, 3), (1, 2, 3)], ids=["joined", "in place"])
+def test_a_completion_without_space_leaves_the_old_object_and_the_parts(
+    eos: Emulator, upload: Upload, numbers: tuple[int, ...]
+) -> None:
+    upload.box.put(upload.record.key, b"old")
+    parts = upload.put_all(bodies(3))
+    chosen = [parts[number - 1] for number in numbers]
+    eos.fault("fst_enospc")
+    with pytest.raises(StorageUnavailable):
+        upload.complete(chosen)
+    assert data_of(upload) == b"old"
+    eos.clear_faults()
+    upload.complete(chosen)
+    assert data_of(upload) == b"".join(bodies(3)[number - 1] for number in numbers)
+
+
 @pytest.mark.parametrize(("then", "numbers"), [("read", (2, 3)), ("abort", (1, 2, 3)), ("complete", (2, 3))])
 def test_what_a_rename_that_fails_has_taken_away_comes_back(
     eos: Emulator, upload: Upload, then: str, numbers: tuple[int, ...]
