@@ -1,11 +1,15 @@
 """Figures of the EOS plugin against the emulator: large bodies, uploads in parts, what a completion moves.
 
     python -m loadtest.eos_figures transfers [--mib 64] [--rounds 5] [--streams 1]
+    python -m loadtest.eos_figures calls [--rounds 50]
     python -m loadtest.eos_figures multipart [--gib 5] [--part-mib 64] [--uploads 1] [--streams 4]
 
 Both start an emulator with two FSTs that stores no data (byte i of every file is i modulo 251, so that checksums still
-hold) and a gateway of two workers. `transfers` prints the rates of PUT and GET through the gateway. `multipart` prints
-the times of an upload and of its completion, and what the FSTs took and gave meanwhile.
+hold) and a gateway of two workers. `transfers` prints the rates of PUT and GET through the gateway and its processor
+time for each GiB: of whole objects, whose checksum is computed on the way, and of objects without their first byte, for
+which EOS has none. `calls` prints what one request for a small object asks of EOS, by the emulator's counters, and the
+gateway's processor time for it. `multipart` prints the times of an upload and of its completion, and what the FSTs took
+and gave meanwhile.
 """
 
 from __future__ import annotations
@@ -19,10 +23,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from loadtest.eos_servers import Emulator, emulator, gateway, s3_client
 
 MIB = 1 << 20
 PERIOD = 251
+_FIRST = 400
+"""Keys that are written first, so that the files of the locks are there: each is made when it is needed first."""
 _PATTERN = bytes(range(PERIOD)) * (MIB // PERIOD + 2)
 Call = Callable[[int], object]
 
@@ -46,6 +54,15 @@ def since(eos: Emulator, before: dict[str, int]) -> str:
     return ", ".join(f"{name} {now[name] - before.get(name, 0):,}" for name in sorted(now)) or "nothing"
 
 
+def processor_time() -> float:
+    """Seconds that the gateway's processes have used so far."""
+    return sum(
+        sum(process.cpu_times()[:2])
+        for process in psutil.Process().children(recursive=True)
+        if "backends.eos.emulator" not in process.cmdline()
+    )
+
+
 def transfers(eos: Emulator, s3: Any, given: argparse.Namespace) -> None:
     """PUT and GET of one size."""
     size = given.mib * MIB
@@ -54,27 +71,72 @@ def transfers(eos: Emulator, s3: Any, given: argparse.Namespace) -> None:
     def put(number: int) -> None:
         s3.put_object(Bucket="figures", Key=f"key{number}", Body=body)
 
-    def get(number: int) -> None:
-        stream = s3.get_object(Bucket="figures", Key=f"key{number}")["Body"]
+    def get(number: int, first: int = 0) -> None:
+        part = {"Range": f"bytes={first}-"} if first else {}
+        stream = s3.get_object(Bucket="figures", Key=f"key{number}", **part)["Body"]
         received = 0
         while block := stream.read(MIB):
             received += len(block)
-        if received != size:
-            raise RuntimeError(f"{received} bytes of {size}")
+        if received != size - first:
+            raise RuntimeError(f"{received} bytes of {size - first}")
 
-    calls: tuple[tuple[str, Call], ...] = (("PUT", put), ("GET", get))
-    rates: dict[str, list[float]] = {"PUT": [], "GET": []}
+    calls: tuple[tuple[str, Call], ...] = (("PUT", put), ("GET", get), ("GET of a range", lambda key: get(key, 1)))
+    rates: dict[str, list[float]] = {name: [] for name, _ in calls}
+    used: dict[str, float] = dict.fromkeys(rates, 0.0)
     with ThreadPoolExecutor(given.streams) as threads:
         for _ in range(given.rounds):
             for name, call in calls:
-                started = time.monotonic()
+                started, before = time.monotonic(), processor_time()
                 list(threads.map(call, range(given.streams)))
                 rates[name].append(given.mib * given.streams / (time.monotonic() - started))
+                used[name] += processor_time() - before
+    gib = given.mib * given.streams * given.rounds / 1024
     for name, values in rates.items():
         print(
             f"{name} {given.mib} MiB, {given.streams} at a time: median {statistics.median(values):.0f} MiB/s,"
-            f" {min(values):.0f} to {max(values):.0f} in {given.rounds} rounds"
+            f" {min(values):.0f} to {max(values):.0f} in {given.rounds} rounds; {used[name] / gib:.2f} s/GiB"
         )
+
+
+def calls(eos: Emulator, s3: Any, given: argparse.Namespace) -> None:
+    """What small requests ask of EOS."""
+    named = {"Bucket": "figures", "Key": "dir/key"}
+    body = content(0, 1024)
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    requests: dict[str, Callable[[int], object]] = {
+        "PutObject, 1 KiB": lambda number: s3.put_object(Bucket="figures", Key=f"dir/new{number}", Body=body),
+        "PutObject, 1 KiB, overwriting": lambda _: s3.put_object(**named, Body=body),
+        "PutObject, 1 KiB, If-None-Match": lambda number: s3.put_object(
+            Bucket="figures", Key=f"dir/once{number}", Body=body, IfNoneMatch="*"
+        ),
+        "PutObject, 2 MiB": lambda _: s3.put_object(**named, Body=content(0, 2 * MIB)),
+        "GetObject, 2 MiB": lambda _: s3.get_object(**named)["Body"].read(),
+        "GetObject, 1 KiB": lambda _: s3.get_object(Bucket="figures", Key="dir/new0")["Body"].read(),
+        "HeadObject": lambda _: s3.head_object(**named),
+        "PutObjectTagging": lambda _: s3.put_object_tagging(**named, Tagging=tags),
+        "CopyObject, 1 KiB": lambda _: s3.copy_object(
+            Bucket="figures", Key="dir/copy", CopySource={"Bucket": "figures", "Key": "dir/new0"}
+        ),
+        "ListObjectsV2, one directory": lambda _: s3.list_objects_v2(Bucket="figures", Prefix="dir/", Delimiter="/"),
+        "DeleteObject": lambda number: s3.delete_object(Bucket="figures", Key=f"dir/new{number}"),
+    }
+    for number in range(_FIRST):
+        s3.put_object(Bucket="figures", Key=f"warm/{number}", Body=body)
+    for name, request in requests.items():
+        if not name.startswith("DeleteObject"):
+            request(0)
+        eos.admin("DELETE", "/counters")
+        before = processor_time()
+        for number in range(1, given.rounds + 1):
+            request(number)
+        used = (processor_time() - before) / given.rounds
+        counted = {call: value / given.rounds for call, value in eos.admin("GET", "/counters").items()}
+        asked = ", ".join(
+            f"{value:.3g} {call}"
+            for call, value in sorted(counted.items())
+            if value >= 0.2 and ("bytes" not in call) and call.startswith(("grpc.", "mgm.", "fst"))
+        )
+        print(f"{name}: {used * 1000:.2f} ms; {asked}")
 
 
 def multipart(eos: Emulator, s3: Any, given: argparse.Namespace) -> None:
@@ -112,7 +174,7 @@ def multipart(eos: Emulator, s3: Any, given: argparse.Namespace) -> None:
 def main() -> None:
     """Start the servers and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["transfers", "multipart"])
+    parser.add_argument("what", choices=["transfers", "calls", "multipart"])
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gib", type=int, default=5)
@@ -132,7 +194,7 @@ def main() -> None:
         ):
             s3 = s3_client(endpoint, seconds=600, connections=given.streams + 1)
             s3.create_bucket(Bucket="figures")
-            {"transfers": transfers, "multipart": multipart}[given.what](eos, s3, given)
+            {"transfers": transfers, "calls": calls, "multipart": multipart}[given.what](eos, s3, given)
 
 
 if __name__ == "__main__":
