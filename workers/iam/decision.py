@@ -328,18 +328,35 @@ def _bounded(principal: Principal, sides: _Sides, allowed: Decision) -> Decision
 
 
 def denial_message(decision: Decision, principal: Principal, action: str, resource: str) -> str:
-    """The text of an AccessDenied for those who may know: callers of the account that owns the resource."""
+    """The text of an AccessDenied for those who may know: callers of the account that owns the resource.
+
+    The words are those of AWS: "Troubleshoot access denied error messages" in the IAM user guide.
+    """
     who = principal.arn or "anonymous"
     text = f'User: {who} is not authorized to perform: {action} on resource: "{resource}"'
-    return f"{text} because {_BECAUSE.get(decision.reason, 'of a missing permission')}"
+    if decision.reason is Reason.EXPLICIT_DENY:
+        return f"{text} with an explicit deny in {_denying(decision.document, principal)}"
+    lacking = _LACKING.get(decision.reason)
+    if lacking is not None:
+        return f"{text} because no {lacking} allows the {action} action"
+    return f"{text} because the RestrictPublicBuckets block public access setting keeps other accounts out"
 
 
-_BECAUSE: Final = {
-    Reason.EXPLICIT_DENY: "of an explicit deny in a policy",
-    Reason.NOT_ALLOWED: "no identity-based policy allows the action",
-    Reason.NO_IDENTITY_POLICY: "no identity-based policy allows the action",
-    Reason.NO_RESOURCE_POLICY: "no resource-based policy allows the action",
-    Reason.BOUNDARY: "no permissions boundary allows the action",
-    Reason.SESSION_POLICY: "no session policy allows the action",
-    Reason.PUBLIC_BUCKET_RESTRICTED: "the RestrictPublicBuckets block public access setting keeps other accounts out",
+_LACKING: Final = {
+    Reason.NOT_ALLOWED: "identity-based policy",
+    Reason.NO_IDENTITY_POLICY: "identity-based policy",
+    Reason.NO_RESOURCE_POLICY: "resource-based policy",
+    Reason.BOUNDARY: "permissions boundary",
+    Reason.SESSION_POLICY: "session policy",
 }
+
+
+def _denying(document: str, principal: Principal) -> str:
+    """The kind of a policy that denied, in the order in which they are asked."""
+    if any(policy.name == document for policy in principal.policies):
+        return "an identity-based policy"
+    if principal.boundary is not None and principal.boundary.name == document:
+        return "a permissions boundary"
+    if any(policy.name == document for policy in principal.session or ()):
+        return "a session policy"
+    return "a resource-based policy"

@@ -1,6 +1,7 @@
 """What surrounds a decision: who is asked, what is told, and which actions a request needs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -150,7 +151,25 @@ def test_every_denial_has_a_text(reason: Reason):
     assert message.startswith(
         f"User: arn:aws:iam::{NAMES['{O}']}:user/alice is not authorized to perform: s3:GetObject"
     )
-    assert '"arn:aws:s3:::b/k" because ' in message
+    assert '"arn:aws:s3:::b/k" ' in message
+    assert " because " in message or message.endswith(" with an explicit deny in a resource-based policy")
+
+
+def test_an_explicit_deny_is_told_with_the_kind_of_its_policy():
+    def policy(name: str) -> CompiledPolicy:
+        entry = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
+        return compile_policy(json.dumps({"Version": "2012-10-17", "Statement": entry}), Kind.IDENTITY, name)
+
+    who = replace(ALICE, policies=(policy("own"),), boundary=policy("limit"), session=(policy("session"),))
+    kinds = {
+        "own": "an identity-based policy",
+        "limit": "a permissions boundary",
+        "session": "a session policy",
+        "bucket policy": "a resource-based policy",
+    }
+    for name, kind in kinds.items():
+        message = denial_message(Decision(False, Reason.EXPLICIT_DENY, name), who, "s3:GetObject", bucket_arn(BUCKET))
+        assert message.endswith(f"with an explicit deny in {kind}")
 
 
 ROLE = f"arn:aws:iam::{NAMES['{O}']}:role/web"
