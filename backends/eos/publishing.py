@@ -435,6 +435,8 @@ class Publisher:
         target = self._places.target(role, place)
         try:
             if current is not None:
+                if _directory(source) != _directory(current.path) and self._left(role, source, current.path):
+                    return True
                 lock.note(Move(source, target, role.uid, role.gid, place.root).text())
                 try:
                     if current.path != place.displaced:
@@ -458,9 +460,25 @@ class Publisher:
             return True
         return False
 
+    def _left(self, role: Role, source: str, occupied: str) -> bool:
+        """Whether a file could be renamed to a path that another one was at. Raises `PermissionDenied`.
+
+        What is there is not removed for a file that may not leave its own directory, and EOS says that first: it finds
+        the target occupied only where the caller has the rights.
+        """
+        try:
+            self._namespace.rename(role, source, occupied)
+        except Exists:
+            return False
+        return True
+
     def finish(self, note: bytes) -> None:
         """End what a holder of a lock was doing when it died."""
         finish(self._namespace, note)
+
+
+def _directory(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _creates(check: Precondition) -> bool:

@@ -538,6 +538,20 @@ class TestRenames:
         backend.rename_object(ALICE, bucket, "key", "other")
         assert keys(backend, bucket) == ["other"]
 
+    @pytest.mark.parametrize("refusing", ["from", "to"])
+    def test_a_rename_that_eos_refuses_takes_nothing_away(self, eos, backend, bucket, alice, tree, refusing):
+        for directory in ("from", "to"):
+            put(backend, bucket, f"{directory}/key", directory.encode())
+            rules = b"u:1001:rx" if directory == refusing else b"u:1001:rwx"
+            assert alice.xattr(f"{tree}/{directory}", {"sys.acl": rules})[0] == 0
+        with pytest.raises(PermissionDenied):
+            backend.rename_object(BOB, bucket, "from/key", "to/key")
+        assert (get(backend, bucket, "from/key"), get(backend, bucket, "to/key")) == (b"from", b"to")
+        assert alice.xattr(f"{tree}/{refusing}", {"sys.acl": b"u:1001:rwx"})[0] == 0
+        backend.rename_object(BOB, bucket, "from/key", "to/key")
+        assert keys(backend, bucket) == ["to/key"]
+        assert get(backend, bucket, "to/key") == b"from"
+
     def test_readers_never_miss_an_object_that_is_replaced_by_a_rename(self, eos, backend, bucket):
         put(backend, bucket, "to", b"old")
         stop = threading.Event()
