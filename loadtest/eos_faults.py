@@ -94,10 +94,14 @@ def happening(eos: Emulator, case: Case) -> Iterator[list[int]]:
         yield hits
     finally:
         if case.rule is not None:
-            hits.append(sum(int(found["hits"]) for found in eos.admin("GET", "/faults")))
+            hits.append(_hits(eos))
         eos.admin("DELETE", "/faults")
         for path, document in case.after:
             eos.admin("POST", path, document)
+
+
+def _hits(eos: Emulator) -> int:
+    return sum(int(found["hits"]) for found in eos.admin("GET", "/faults"))
 
 
 class Driver(Protocol):
@@ -148,6 +152,10 @@ def run(
     with happening(eos, case) as hits:
         driver = drive(clients)
         time.sleep(seconds)
+        # By chance it may not have happened yet.
+        end = time.monotonic() + 3 * seconds
+        while case.rule is not None and not _hits(eos) and time.monotonic() < end:
+            time.sleep(0.1)
         driver.stop()
     driver.join()
     total = Report(hits=hits[0] if hits else None)
