@@ -693,6 +693,43 @@ class TestListing:
         with pytest.raises(StorageUnavailable):
             keys(backend, bucket)
 
+    def test_a_server_that_drops_its_connections_or_is_too_slow_is_told_apart_from_an_empty_one(
+        self, eos, backend, bucket
+    ):
+        for number in range(10):
+            put(backend, bucket, f"dir/key{number}")
+        with opened(eos, find_timeout=2.0, retries=2, grpc=eos.grpc_targets[:1]) as impatient:
+            # Once on a connection that is new, once on one that was idle.
+            for name in ("one", "two"):
+                put(backend, bucket, f"dir/{name}")
+                number = eos.fault("grpc_reset", operation="grpc.Find", path=f"/{bucket}/dir", count=1)
+                assert f"dir/{name}" in keys(impatient, bucket)
+                assert eos.hits(number) == 1
+            put(backend, bucket, "dir/three")
+            number = eos.fault("find_slow", path=f"/{bucket}/dir", seconds=0.5)
+            with pytest.raises(StorageUnavailable):
+                keys(impatient, bucket)
+            eos.clear_faults(number)
+            assert len(keys(impatient, bucket)) == 13
+
+    def test_a_large_directory_that_changes_is_read_in_parts(self, eos, backend, bucket, monkeypatch):
+        monkeypatch.setattr("backends.eos.listing._FILTERED", 10)
+        monkeypatch.setattr("backends.eos.listing._OUTLINED", 10)
+        monkeypatch.setattr("backends.eos.narrowing.NAMES", 5)
+        names = {f"flat/key{number:02}" for number in range(30)} | {"flat/a b", "flat/%", "flat/key05/below"}
+        for name in names:
+            put(backend, bucket, name)
+        assert keys(backend, bucket) == sorted(names)
+        seen, after = [], ""
+        while after is not None:
+            name = f"flat/zz{len(seen):03}"
+            put(backend, bucket, name)
+            names.add(name)
+            page = backend.list_objects(ALICE, bucket, ListQuery(after=after, limit=3))
+            seen += [entry.key for entry in page.objects]
+            after = page.next_after
+        assert seen == sorted(names)
+
 
 class TestUnavailability:
     def test_a_call_that_hangs_ends_by_its_deadline(self, eos, bucket):

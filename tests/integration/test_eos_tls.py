@@ -237,6 +237,7 @@ def test_a_gateway_works_by_mutual_tls(mutual: Emulator, files: Certificates, tm
         for size in (*SIZES, 5 << 20):
             s3.put_object(Bucket="by-mutual-tls", Key="key", Body=content(size))
             assert s3.get_object(Bucket="by-mutual-tls", Key="key")["Body"].read() == content(size)
+            assert s3.list_objects_v2(Bucket="by-mutual-tls")["Contents"][0]["Size"] == size
         found = s3.get_object(Bucket="by-mutual-tls", Key="key", Range="bytes=1000-1999999")
         assert found["Body"].read() == content(5 << 20)[1000:2_000_000]
         names = {"Bucket": "by-mutual-tls", "Key": "large"}
