@@ -18,7 +18,7 @@ from typing import Final
 
 from backends.api import ObjectRecord, StorageUnavailable
 from backends.posix.layout import Layout
-from backends.posix.system import get_attribute
+from backends.posix.system import close, get_attribute
 from backends.records import RecordError, decode_object, encode
 
 ATTRIBUTE: Final = "user.shardgate"
@@ -172,7 +172,7 @@ class Records:
                 if durable:
                     os.fsync(descriptor)
             finally:
-                os.close(descriptor)
+                close(descriptor)
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.rename(staged, path)
         except BaseException:
@@ -222,4 +222,4 @@ def sync_directory(path: str) -> None:
     try:
         os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        close(descriptor)

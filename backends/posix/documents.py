@@ -19,6 +19,7 @@ from backends.posix.failures import translated
 from backends.posix.layout import Layout, is_bucket_name, lock_of
 from backends.posix.locks import Locks
 from backends.posix.staging import is_directory
+from backends.posix.system import close
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_./-]{0,199}")
 _MARK: Final = b"1 "
@@ -142,7 +143,7 @@ def write_file(layout: Layout, path: str, content: bytes, *, durable: bool) -> N
             if durable:
                 offload(os.fsync, descriptor)
         finally:
-            os.close(descriptor)
+            close(descriptor)
         try:
             os.rename(staged, path)
         except FileNotFoundError:

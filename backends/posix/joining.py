@@ -13,6 +13,7 @@ from backends.posix.failures import translated
 from backends.posix.part_log import logged_parts
 from backends.posix.part_places import Piece, best_lane, pieces_of, would_lose
 from backends.posix.regions import copy_range, lock_region, unlink
+from backends.posix.system import close
 
 PUT_TOGETHER: Final = "object-"
 """How the names of files begin that are put together here."""
@@ -21,6 +22,8 @@ _LANE_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _NEW_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PATIENCE: Final = 2.0
 """Seconds to wait at least for parts that are being written to a lane."""
+_SHORT_LOG: Final = 16 << 10
+"""Bytes of a log, of some hundred parts, that is read where it is needed: a thread takes longer to do so."""
 _COPY_SPEED: Final = 500e6
 """Bytes a second. To wait for as long as copying would take costs at most twice what the better choice had cost."""
 
@@ -45,7 +48,7 @@ def joined(directory: str, parts: Sequence[PartRecord], mode: int) -> tuple[str,
             try:
                 _fill(directory, descriptor, [piece for piece in pieces if piece.name != lane], size)
             except BaseException:
-                os.close(descriptor)
+                close(descriptor)
                 raise
             return lane, descriptor
     return _put_together(directory, pieces, size, mode)
@@ -57,7 +60,7 @@ def _put_together(directory: str, pieces: Sequence[Piece], size: int, mode: int)
     try:
         _fill(directory, descriptor, pieces, size)
     except BaseException:
-        os.close(descriptor)
+        close(descriptor)
         unlink(f"{directory}/{name}")
         raise
     return name, descriptor
@@ -71,15 +74,24 @@ def _whole_lane(directory: str, lane: str, parts: Sequence[PartRecord], size: in
         return None
     try:
         usable = lock_region(descriptor, 0, 0, patience=_PATIENCE + size / _COPY_SPEED) and not would_lose(
-            lane, offload(logged_parts, f"{directory}/log"), parts
+            lane, _noted(f"{directory}/log"), parts
         )
     except BaseException:
-        os.close(descriptor)
+        close(descriptor)
         raise
     if not usable:
-        os.close(descriptor)
+        close(descriptor)
         return None
     return descriptor
+
+
+def _noted(log: str) -> list[PartRecord]:
+    """The parts in a log."""
+    try:
+        short = os.stat(log).st_size <= _SHORT_LOG
+    except FileNotFoundError:
+        return []
+    return logged_parts(log) if short else offload(logged_parts, log)
 
 
 def _fill(directory: str, descriptor: int, pieces: Sequence[Piece], size: int) -> None:

@@ -28,7 +28,7 @@ from backends.posix.attributes import RecordMoved, Records, derived_record
 from backends.posix.failures import MISSING, translated
 from backends.posix.layout import Place
 from backends.posix.opened import Finder
-from backends.posix.system import DIRECTORY_FLAGS, Opener
+from backends.posix.system import DIRECTORY_FLAGS, Opener, close
 from backends.posix.watching import Watcher
 
 SETTLED: Final = 100_000_000
@@ -162,7 +162,7 @@ class Directories:
                 self._stop_reading(path, known)
                 raise
         finally:
-            os.close(descriptor)
+            close(descriptor)
         self._remember(path, known)
         return known.directory
 
@@ -294,5 +294,5 @@ def holds_objects(opener: Opener, root: str) -> bool:
                     elif entry.is_dir(follow_symlinks=opener.follow):
                         waiting.append(f"{path}/{entry.name}")
         finally:
-            os.close(descriptor)
+            close(descriptor)
     return False

@@ -15,6 +15,7 @@ from typing import Final
 
 from backends.api import NoSuchUpload, PartRecord, StorageUnavailable
 from backends.offload import offload
+from backends.posix.system import close
 from backends.records import RecordError, decode_part, encode
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -70,7 +71,7 @@ def _append(path: str, entry: bytes, *, durable: bool) -> None:
         if durable:
             offload(os.fdatasync, descriptor)
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def _lock(descriptor: int) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from backends.posix.system import close
+
 _FLOCK: Final = "hhqqi"
 """struct flock of 64-bit Linux: type, whence, start, length, pid; the compiler pads behind the first two as here."""
 
@@ -96,7 +98,7 @@ def copy_range(path: str, offset: int, target: int, target_offset: int, length: 
     try:
         copy_bytes(source, offset, target, target_offset, length)
     finally:
-        os.close(source)
+        close(source)
 
 
 def copy_bytes(source: int, offset: int, target: int, target_offset: int, length: int) -> None:

@@ -14,7 +14,7 @@ from backends.posix.layout import Layout, is_bucket_name
 from backends.posix.locks import Locks
 from backends.posix.parents import remove_noted
 from backends.posix.staging import is_directory
-from backends.posix.system import Opener
+from backends.posix.system import Opener, close
 
 
 class Sweeper:
@@ -160,5 +160,5 @@ def _is_abandoned(path: str) -> bool:
     except OSError:
         return False
     finally:
-        os.close(descriptor)
+        close(descriptor)
     return True

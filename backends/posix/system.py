@@ -84,7 +84,7 @@ def _has_openat2() -> bool:
     descriptor = _syscall(_SYS_OPENAT2, _AT_FDCWD, b"/", ctypes.addressof(how), _HOW_SIZE)
     if descriptor < 0:
         return False
-    os.close(descriptor)
+    close(descriptor)
     return True
 
 

@@ -63,6 +63,7 @@ from backends.posix.part_places import (
 from backends.posix.publishing import Publisher
 from backends.posix.regions import Region, is_hole, lock_file, lock_region, punch_hole, unlink, write_at
 from backends.posix.staging import INLINE, Staged, is_directory
+from backends.posix.system import close
 from backends.records import RecordError, decode_upload, encode
 
 _LANE_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -112,7 +113,7 @@ class Uploads:
             os.mkdir(staged, 0o700)
             os.mkdir(f"{staged}/parts", 0o700)
             for name, mode in ((FIRST_LANE, self._file_mode), ("log", 0o600)):
-                os.close(os.open(f"{staged}/{name}", _NEW_FLAGS, mode))
+                close(os.open(f"{staged}/{name}", _NEW_FLAGS, mode))
             write_file(self._layout, f"{staged}/upload", encode(upload), durable=self._durable)
             self._put_in_place(staged, directory)
         except BaseException:
@@ -178,7 +179,7 @@ class Uploads:
         try:
             translated(self._remove)(directory)
         finally:
-            os.close(held)
+            close(held)
         self._clean_up(os.path.dirname(directory))
 
     def _remove(self, directory: str) -> None:
@@ -237,7 +238,7 @@ class Uploads:
             if not _is_at(path, descriptor):
                 raise NoSuchUpload
         except BaseException:
-            os.close(descriptor)
+            close(descriptor)
             raise
         return descriptor
 
@@ -272,10 +273,10 @@ class Uploads:
                 and is_hole(descriptor, offset, lane.part_size)
             )
         except BaseException:
-            os.close(descriptor)
+            close(descriptor)
             raise
         if not free:
-            os.close(descriptor)
+            close(descriptor)
             return None
         return Region(descriptor, path, offset, lane.part_size)
 
@@ -290,7 +291,7 @@ class Uploads:
                 raise
             self._log(directory, part)
         finally:
-            os.close(region.descriptor)
+            close(region.descriptor)
         return part
 
     def _written(self, region: Region, source: PartSource, place: str) -> PartRecord:
@@ -332,7 +333,7 @@ class Uploads:
                 raise
             self._log(directory, part)
         finally:
-            os.close(descriptor)
+            close(descriptor)
         return part
 
     @translated
@@ -401,7 +402,7 @@ class Uploads:
                 staged.leave()
             return finished
         finally:
-            os.close(held)
+            close(held)
 
     def _publish(self, staged: Staged, place: Place, precondition: Precondition) -> None:
         self._publisher.publish(staged, place, precondition)
@@ -426,7 +427,7 @@ class Uploads:
             # Its record was in a file of its own, which the sweep takes from what is no object any more, or not yet.
             mark = None if self._is_object(bucket, upload) else upload.id
         finally:
-            os.close(descriptor)
+            close(descriptor)
         return None if mark == upload.id else note.record
 
     def _is_object(self, bucket: str, upload: UploadRecord) -> bool:
@@ -447,7 +448,7 @@ class Uploads:
             if self._durable:
                 offload(os.fsync, descriptor)
         finally:
-            os.close(descriptor)
+            close(descriptor)
         os.rename(fresh, f"{directory}/completed")
         if self._durable:
             offload(sync_directory, directory)
