@@ -6,10 +6,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from tests.support.gateway import Gateway, RedisServer
 from workers.state.redis import connect
+
+
+def pytest_configure() -> None:
+    """Hypothesis fails an example that takes 200 ms by default, which on a busy machine any may take."""
+    settings.register_profile("shardgate", deadline=None)
+    settings.load_profile("shardgate")
 
 
 @pytest.fixture(scope="session")
