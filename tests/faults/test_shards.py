@@ -3,17 +3,20 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 
 from tests.faults.shards_load import Load
-from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, wait_until
+from tests.support.gateway import ACCESS_KEY, SECRET_KEY, Gateway, s3_client, wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -61,6 +64,14 @@ def shardgate(gateway: Gateway, *arguments: str, check: bool = True) -> subproce
         timeout=90,
         check=check,
     )
+
+
+def certificate(directory: Path) -> tuple[str, ...]:
+    """Options that make the gateway speak TLS."""
+    made = trustme.CA().issue_cert("127.0.0.1")
+    made.cert_chain_pems[0].write_to_path(directory / "certificate.pem")
+    made.private_key_pem.write_to_path(directory / "key.pem")
+    return "--tls-certificate", str(directory / "certificate.pem"), "--tls-key", str(directory / "key.pem")
 
 
 def test_kills_under_load_cost_a_retry_at_most(start_gateway: Callable[..., Gateway]):
@@ -174,17 +185,23 @@ def shardgate_at(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_two_thousand_slow_connections_do_not_stop_fifty_clients(start_gateway: Callable[..., Gateway]):
-    gateway = start_gateway("--shards", "2", workers=1)
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "tls"])
+def test_two_thousand_slow_connections_do_not_stop_fifty_clients(
+    start_gateway: Callable[..., Gateway], tmp_path: Path, secured: bool
+):
+    gateway = start_gateway("--shards", "2", *(certificate(tmp_path) if secured else ()), workers=1, wait=False)
     settled(gateway)
-    client = gateway.s3(max_pool_connections=50, read_timeout=30)
+    endpoint = gateway.endpoint.replace("http:", "https:") if secured else gateway.endpoint
+    client = s3_client(endpoint, *KEYS, verify=False, max_pool_connections=50, read_timeout=30)
     client.create_bucket(Bucket="crowd")
     client.put_object(Bucket="crowd", Key="large", Body=os.urandom(4 << 20))
     host = f"{gateway.host}:{gateway.port}"
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     def target(operation: str, key: str) -> str:
         url = client.generate_presigned_url(operation, Params={"Bucket": "crowd", "Key": key})
-        return url.removeprefix(gateway.endpoint)
+        return url.removeprefix(endpoint)
 
     heads = [
         f"GET /crowd/key HTTP/1.1\r\nHost: {host}\r\nX-Slo",
@@ -192,14 +209,17 @@ def test_two_thousand_slow_connections_do_not_stop_fifty_clients(start_gateway: 
         f"GET {target('get_object', 'large')} HTTP/1.1\r\nHost: {host}\r\n\r\n",
         "",
     ]
-    crowd = []
+    crowd: list[socket.socket] = []
     try:
         for number in range(2000):
             slow = socket.socket()
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # a reader that does not read
             slow.settimeout(20)
             slow.connect((gateway.host, gateway.port))
-            slow.sendall(heads[number % len(heads)].encode())
+            if secured and number % 5:  # one of five does not even greet
+                slow = context.wrap_socket(slow)
+            if not secured or number % 5:
+                slow.sendall(heads[number % len(heads)].encode())
             crowd.append(slow)
 
         def work(number: int) -> bool:
