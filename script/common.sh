@@ -5,10 +5,12 @@ fail() {
     exit 1
 }
 
-# Print a Python that is new enough.
+# Print a Python that is new enough and can make environments: $PYTHON, else the distribution's, which is built with the
+# optimizations that those of version managers mostly lack (docs/performance.md has what they are worth).
 find_python() {
-    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    local candidate
+    for candidate in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
@@ -47,11 +49,12 @@ prepare_environment() {
     stamp=$environment/.installed${extra:+-$extra}
     wanted=$(cat "$root/setup.py" "$root/pyproject.toml" ${requirements:+"$root/$requirements"} | cksum)
     if ! "$environment/bin/python" -c 'import pip' 2>/dev/null; then
-        python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
-            fail "needs Python 3.11 or later"
-        # Debian's python3 comes without ensurepip.
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv ||
-            fail "needs Python's venv module (Debian: python3-venv)"
+        # Debian's python3 comes without ensurepip, or not at all where a version manager is used.
+        if [ -z "${PYTHON:-}" ] && ! /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; then
+            apt_install python3 python3-venv || true
+        fi
+        python=$(find_python) ||
+            fail "needs Python 3.11 or later with its venv module (Debian: python3 python3-venv)"
         "$python" -m venv "$environment" >&2
     fi
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
