@@ -91,7 +91,9 @@ def swift_suite() -> Path:
         _install([*pip, "--no-deps", "--no-binary", "swift", "--dest", str(directory), "--requirement", str(pinned)])
         archive = directory / f"swift-{SWIFT_VERSION}.tar.gz"
         with tarfile.open(archive) as tar:
-            tar.extractall(directory, filter="data")
+            # Python before 3.11.4 has no filters; the archive is the one of the digest above.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(directory)
         archive.unlink()
 
     return _built("swift-suite", f"{SWIFT_VERSION} {SWIFT_SHA256}".encode(), build) / f"swift-{SWIFT_VERSION}"
