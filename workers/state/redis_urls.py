@@ -9,12 +9,13 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 SCHEMES: Final = (
     *("redis", "rediss", "unix"),
@@ -23,6 +24,10 @@ SCHEMES: Final = (
 
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+
+_URL: Final = re.compile(r"([^:/?#]+)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
+"""Scheme, authority, path and query (RFC 3986, appendix B). `urlsplit` is for one server: some Pythons take several of
+which one is an IPv6 address for no URL."""
 
 _PATHS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _WORDS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -70,26 +75,25 @@ class RedisPlace:
 
 def parse_redis_url(url: str) -> RedisPlace:
     """Read a URL. Raises `UnsupportedRedisUrl`, also for files of TLS that cannot be read."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise UnsupportedRedisUrl(f"not a URL: {error}") from None
-    scheme = parts.scheme
+    found = _URL.fullmatch(url.strip())
+    if found is None:
+        raise UnsupportedRedisUrl("not a URL: SCHEME://HOST is the least")
+    scheme, authority, path, query = found[1].lower(), found[2], unquote(found[3]), found[4] or ""
     if scheme not in SCHEMES:
         supported = ", ".join(f"{name}://" for name in SCHEMES)
         raise UnsupportedRedisUrl(f"scheme {scheme!r} is not supported (supported: {supported})")
-    options = _options(parts.query)
-    login, _, places = parts.netloc.rpartition("@")
+    options = _options(query)
+    login, _, places = authority.rpartition("@")
     form = Form(scheme.partition("+")[2] or "single")
     with_tls = scheme.startswith("rediss")
-    master, database = _path(form, scheme, unquote(parts.path))
+    master, database = _path(form, scheme, path)
     db = options.get("db", database)
     if form is Form.CLUSTER and db != 0:
         raise UnsupportedRedisUrl("a cluster has no databases but 0")
     return RedisPlace(
         form=form,
         servers=() if scheme == "unix" else _servers(places, SENTINEL_PORT if form is Form.SENTINEL else REDIS_PORT),
-        path=unquote(parts.path) if scheme == "unix" else "",
+        path=path if scheme == "unix" else "",
         master=master,
         db=db,
         login=_login(login, options),

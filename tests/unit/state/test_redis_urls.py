@@ -55,7 +55,8 @@ def test_urls(url: str, place: RedisPlace) -> None:
     [
         ("http://:secret@h", "not supported"),
         ("sentinel://:secret@h", "not supported"),
-        ("redis://:secret@[::1", "not a URL"),
+        ("redis://:secret@[::1", "brackets"),
+        ("redis-of-secret", "not a URL"),
         ("redis://:secret@::1:6379", "brackets"),
         ("redis://:secret@h:0", "HOST:PORT"),
         ("redis://:secret@h:99999", "HOST:PORT"),
