@@ -28,7 +28,6 @@ _TAG_PUNCTUATION: Final = frozenset("+-=._:/@")
 _TAG_CATEGORIES: Final = frozenset("LNZ")  # letters, numbers, separators of every script
 
 
-@lru_cache(maxsize=4096)
 def is_bucket_name(name: str) -> bool:
     """Whether a general purpose bucket may have this name.
 
@@ -36,8 +35,11 @@ def is_bucket_name(name: str) -> bool:
     digit; not in the form of an IP address; none of the prefixes and suffixes that AWS keeps for itself. So a name
     that begins with a dot or a hyphen is never a client's.
     """
-    if not 3 <= len(name) <= 63:
-        return False
+    return 3 <= len(name) <= 63 and _is_well_formed(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_well_formed(name: str) -> bool:
     labels = name.split(".")
     for label in labels:
         if not label or label.strip(_LABEL_CHARACTERS) or label[0] == "-" or label[-1] == "-":
