@@ -41,6 +41,8 @@ _KEY_TIMEOUT: Final = 5.0
 _OUTLINED: Final = 4096
 """A directory with more entries than this is read in parts while it changes."""
 _OUTLINES: Final = 8
+_DOUBTFUL: Final = 2
+"""A part with less than this fraction of the entries that it had before is not believed."""
 _PATIENCE: Final = 8
 """A directory that stands still is read as a whole when this part of it was read in parts: then it is remembered."""
 
@@ -151,8 +153,10 @@ class Directories:
         part = part_of(outline.names, prefix, start or "")
         found = self._read((*whole[:3], part.pattern), role, stamp, part)
         outline.note(stamp, found.size)
-        # Pieces of long segments are merged in at more than one place.
-        return self._read(whole, role, stamp) if found.directory.continued else found
+        # Pieces of long segments are merged in at more than one place. And EOS answers an expression that it does not
+        # take with nothing at all: what is far less than there was is looked at as a whole.
+        doubtful = found.directory.continued or found.size < part.expected // _DOUBTFUL
+        return self._read(whole, role, stamp) if doubtful else found
 
     def _outline(self, key: tuple[int, int, str, str], children: int) -> Outline | None:
         with self._lock:

@@ -29,10 +29,14 @@ NAMES: Final = 2000
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
-    """Names that are asked for: all names between the asked start and `end` (exclusive; None: to the end)."""
+    """Names that are asked for: all names between the asked start and `end` (exclusive; None: to the end).
+
+    `expected` is how many there were when the directory was read before.
+    """
 
     pattern: str
     end: str | None = None
+    expected: int = 0
 
 
 def beginning_with(prefix: str) -> Part | None:
@@ -49,10 +53,11 @@ def part_of(names: Sequence[str], prefix: str, start: str) -> Part:
     first = bisect_left(names, low)
     last = first + NAMES
     if last >= len(names) or not names[last].startswith(prefix):
-        return Part(_pattern(low, _plain(prefix), None))
+        expected = sum(name.startswith(prefix) for name in names[first:last])
+        return Part(_pattern(low, _plain(prefix), None), expected=expected)
     common = _plain(_common(names[first], names[last]))
     bound = names[last][len(common)]
-    return Part(_pattern(low, common, bound), common + chr(ord(bound) + 1))
+    return Part(_pattern(low, common, bound), common + chr(ord(bound) + 1), NAMES)
 
 
 def _pattern(low: str, high: str, bound: str | None) -> str:

@@ -175,6 +175,20 @@ def test_pages_of_a_large_directory_that_changes_cost_what_they_show(monkeypatch
     assert namespace.sent == 0
 
 
+def test_pages_are_whole_where_expressions_choose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EOS filters everything where its C library does not take an expression, and says nothing of it."""
+    keys = {f"object-{number:03}" for number in range(30)}
+    namespace = FakeNamespace(keys)
+    directories: Any = Directories(namespace, limit=1000, age=60.0)  # type: ignore[arg-type]
+    query = ListQuery(limit=7)
+    assert len(pages(directories, query)) == 5
+    find = namespace.find
+    monkeypatch.setattr(
+        namespace, "find", lambda role, path, *, pattern="": [] if pattern else find(role, path, pattern=pattern)
+    )
+    assert [name for found in pages(directories, query) for name in found] == sorted(keys)
+
+
 def test_other_systems_understand_the_expressions_alike() -> None:
     """EOS hands them to the C library, the emulator to Python."""
     names = sorted(
